@@ -1,0 +1,54 @@
+"""The flat sheet: the page's pixels resampled onto paper millimetres."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+SHEET_PX_PER_MM: Final = 8.0
+"""Resolution of the flat sheet that the networks are trained on (203 dpi)."""
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """An upright, flat picture of the paper: pixel (column c, row r) shows the point ``origin_mm + (c, r) / px_per_mm``.
+
+    ``rgb``: (height, width, 3) uint8. ``seen``: (height, width) bool, False where the source image does not reach.
+    """
+
+    rgb: NDArray[np.uint8]
+    seen: NDArray[np.bool_]
+    origin_mm: tuple[float, float] = (0.0, 0.0)
+    px_per_mm: float = SHEET_PX_PER_MM
+
+    @property
+    def width_mm(self) -> float:
+        return self.rgb.shape[1] / self.px_per_mm
+
+    @property
+    def height_mm(self) -> float:
+        return self.rgb.shape[0] / self.px_per_mm
+
+    def x_px(self, x_mm: NDArray[np.float64] | float) -> NDArray[np.float64] | float:
+        return (x_mm - self.origin_mm[0]) * self.px_per_mm
+
+    def y_px(self, y_mm: NDArray[np.float64] | float) -> NDArray[np.float64] | float:
+        return (y_mm - self.origin_mm[1]) * self.px_per_mm
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A row's line on the sheet, column by column.
+
+    ``x_mm``, ``y_mm``: (n,) centre of the line, NaN in ``y_mm`` where there is none; ``sigma_mm``: (n,) one standard deviation of ``y_mm``;
+    ``presence``: (n,) chance that there is a line, 0 to 1.
+    """
+
+    row: int
+    x_mm: NDArray[np.float64]
+    y_mm: NDArray[np.float64]
+    sigma_mm: NDArray[np.float64]
+    presence: NDArray[np.float64]

@@ -1,1 +1,1 @@
-
+"""The networks, one folder each, and the one place that runs them."""

@@ -1,0 +1,278 @@
+"""The driver: a page goes down the line of stages, and every stage's result stays to be looked at."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy as np
+
+from ecglift import __version__
+from ecglift.leads import LEADS
+from ecglift.problem import Problem, Severity, StageError, Status, status_of
+from ecglift.recording import Recording
+from ecglift.settings import Settings
+
+if TYPE_CHECKING:
+    from ecglift.paper import Layout
+    from ecglift.sheet import Sheet, Trace
+    from ecglift.source import SourcePage
+    from ecglift.stages.check import Checks
+    from ecglift.stages.grid import Grid
+    from ecglift.stages.layout import SheetReading
+    from ecglift.stages.orient import Orientation
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What every stage found on one page, as far as the page could be read; None where the line did not come.
+
+    ``source``: the name of what was opened. ``notes``: problems that belong to no result: a failure, a road not taken.
+    ``timings_s``: seconds per stage. :attr:`recording` is the answer and is always there.
+    """
+
+    source: str
+    settings: Settings
+    page: SourcePage | None = None
+    orientation: Orientation | None = None
+    grid: Grid | None = None
+    sheet: Sheet | None = None
+    reading: SheetReading | None = None
+    traces: tuple[Trace, ...] | None = None
+    signal: Recording | None = None
+    checks: Checks | None = None
+    notes: tuple[Problem, ...] = ()
+    timings_s: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def layout(self) -> Layout | None:
+        return self.reading.layout if self.reading else None
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """Every stage's problems in the order of the line, each once, then the notes."""
+        results = (getattr(self, f.name) for f in fields(self))
+        found = (problem for result in results for problem in getattr(result, "problems", ()))
+        return tuple(dict.fromkeys((*found, *self.notes)))
+
+    @property
+    def status(self) -> Status:
+        return "failed" if self.signal is None else status_of(self.problems)
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Where the recording comes from, in plain JSON values."""
+        from ecglift.models.runtime import versions
+
+        out: dict[str, Any] = {"ecglift": __version__, "models": versions(), "settings": self.settings.to_dict()}
+        if not self.settings.deidentify:
+            out["source"] = Path(self.source).name
+        if self.page is not None:
+            out |= {"sha256": self.page.sha256, "page": self.page.index + 1, "road": self.page.kind}
+        if (layout := self.layout) is not None:
+            out |= {
+                "layout": layout.name,
+                "speed_mm_s": layout.speed_mm_s,
+                "speed_how": layout.speed_how,
+                "gain_mm_mv": layout.gain_mm_mv,
+                "gain_how": layout.gain_how,
+            }
+        return out
+
+    @cached_property
+    def recording(self) -> Recording:
+        """Twelve leads with this run's status, problems and provenance; empty when the page could not be read."""
+        signal = self.signal or Recording.empty(self.settings.fs_hz)
+        provenance = signal.provenance | self.provenance
+        return replace(signal, status=self.status, problems=self.problems, provenance=provenance)
+
+    def failed(self, problem: Problem) -> Run:
+        """This run, stopped by ``problem``."""
+        return replace(self, notes=(*self.notes, problem))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The page's answer without its samples, in plain JSON values."""
+        layout, grid, recording = self.layout, self.grid, self.recording
+        turns = self.reading.quarter_turns if self.reading else 0
+        confidence = {
+            name: round(float(row[row > 0].mean()), 4)
+            for name, row in zip(LEADS, recording.confidence, strict=True)
+            if np.any(row > 0)
+        }
+        return {
+            "source": self.source,
+            "page": self.page.index + 1 if self.page else None,
+            "status": self.status,
+            "problems": [problem.to_dict() for problem in self.problems],
+            "layout": layout.name if layout else None,
+            "leads": list(recording.leads),
+            "fs_hz": recording.fs_hz,
+            "duration_s": round(recording.duration_s, 4),
+            "speed_mm_s": layout.speed_mm_s if layout else None,
+            "speed_how": layout.speed_how if layout else None,
+            "gain_mm_mv": layout.gain_mm_mv if layout else None,
+            "gain_how": layout.gain_how if layout else None,
+            "px_per_mm": [round(float(value), 4) for value in grid.px_per_mm] if grid else None,
+            "scale_how": grid.how if grid else None,
+            "rotation_deg": round(self.orientation.rotation_deg + 90.0 * turns, 3) if self.orientation else None,
+            "confidence": confidence,
+            "quality": recording.quality,
+            "timings_s": {stage: round(seconds, 4) for stage, seconds in self.timings_s.items()},
+            "models": recording.provenance["models"],
+            "ecglift": __version__,
+        }
+
+
+class Step(NamedTuple):
+    """One place on the line: the stage's name, its work, the fields of a run that it takes and the one it fills."""
+
+    stage: str
+    work: Callable[..., Any]
+    takes: tuple[str, ...]
+    fills: str
+
+
+def _orient(settings: Settings, page: SourcePage) -> Orientation:
+    from ecglift.stages.orient import find_orientation
+
+    return find_orientation(page.image)
+
+
+def _grid(settings: Settings, page: SourcePage, orientation: Orientation) -> Grid:
+    from ecglift.stages.grid import GridSettings, find_grid
+
+    return find_grid(page.image, GridSettings(px_per_mm=settings.px_per_mm), orientation)
+
+
+def _rectify(settings: Settings, page: SourcePage, grid: Grid) -> Sheet:
+    from ecglift.stages.rectify import rectify
+
+    return rectify(page.image, grid.map, grid.bounds_mm)
+
+
+def _layout(settings: Settings, sheet: Sheet) -> SheetReading:
+    from ecglift.stages.layout import LayoutSettings, find_layout
+
+    return find_layout(sheet, LayoutSettings(settings.layout, settings.speed_mm_s, settings.gain_mm_mv))
+
+
+def _trace(settings: Settings, sheet: Sheet, reading: SheetReading) -> tuple[Trace, ...]:
+    from ecglift.stages.trace import trace_rows
+
+    return trace_rows(sheet, reading.layout)
+
+
+def _signal(settings: Settings, reading: SheetReading, traces: tuple[Trace, ...]) -> Recording:
+    from ecglift.stages.signal import to_recording
+
+    return to_recording(reading.layout, traces, settings.fs_hz)
+
+
+def _check(settings: Settings, reading: SheetReading, signal: Recording) -> Checks:
+    from ecglift.stages.check import check
+
+    return check(signal, reading.layout)
+
+
+LINE: Final[tuple[Step, ...]] = (
+    Step("orient", _orient, ("page",), "orientation"),
+    Step("grid", _grid, ("page", "orientation"), "grid"),
+    Step("rectify", _rectify, ("page", "grid"), "sheet"),
+    Step("layout", _layout, ("sheet",), "reading"),
+    Step("trace", _trace, ("sheet", "reading"), "traces"),
+    Step("signal", _signal, ("reading", "traces"), "signal"),
+    Step("check", _check, ("reading", "signal"), "checks"),
+)
+"""The house in one line; what a step takes also says what must be done again when a person corrects a result."""
+
+
+@dataclass(frozen=True)
+class Digitizer:
+    """Reads pages with the same settings. ``line``: the steps that a page goes down, for those who replace one."""
+
+    settings: Settings = field(default_factory=Settings)
+    line: tuple[Step, ...] = LINE
+
+    def pages(self, source: Any) -> Iterator[Run]:
+        """One run for every page of ``source``: a path, bytes, a binary file, or an image array (h, w) or (h, w, 3).
+
+        OSError when a path cannot be opened; everything else that can be wrong with a source or page is in its run.
+        """
+        from ecglift.source import open_pages
+
+        name = str(source) if isinstance(source, str | os.PathLike) else f"<{type(source).__name__}>"
+        try:
+            for page in open_pages(source):
+                yield self.read(page)
+        except StageError as error:
+            yield Run(name, self.settings).failed(error.problem)
+
+    def read(self, page: SourcePage) -> Run:
+        """The run of one page, by the vector road where the page has one, else by the raster road."""
+        return self.go_on(Run(page.name, self.settings, page))
+
+    def go_on(self, run: Run) -> Run:
+        """``run`` with every step done that has no result yet; an error ends it and is one of its problems."""
+        for step in self.line:
+            if getattr(run, step.fills) is not None:
+                continue
+            began = perf_counter()
+            try:
+                result = step.work(run.settings, *(getattr(run, name) for name in step.takes))
+            except StageError as error:
+                return run.failed(error.problem)
+            except Exception as error:  # a fault of ours must not take the other pages of a batch with it
+                _log.debug("stage %s failed on %s", step.stage, run.source, exc_info=True)
+                return run.failed(_internal_error(step.stage, error, "error" if run.signal is None else "warning"))
+            run = replace(run, **{step.fills: result}, timings_s=run.timings_s | {step.stage: perf_counter() - began})
+        return run
+
+    def again(self, run: Run, **corrected: Any) -> Run:
+        """``run`` with results ``corrected`` by a person (``grid=…``, ``reading=…``) and all that follows done again.
+
+        ValueError when a name is no result of the line.
+        """
+        results = {step.fills for step in self.line}
+        if unknown := set(corrected) - results:
+            names = ", ".join(sorted(results))
+            raise ValueError(f"no result is called {', '.join(sorted(unknown))}; results are {names}")
+        stale = set(corrected)
+        for step in self.line:
+            if stale & set(step.takes):
+                stale.add(step.fills)
+        kept = tuple(note for note in run.notes if note.severity == "warning")
+        return self.go_on(replace(run, **(dict.fromkeys(stale) | corrected), notes=kept))
+
+
+def _internal_error(stage: str, error: Exception, severity: Severity) -> Problem:
+    text = f"{type(error).__name__}: {error}"
+    message = f"the {stage} stage broke on this page ({text}); please report it with the page if you can"
+    return Problem("internal-error", stage, message, severity)
+
+
+def digitize_all(source: Any, **options: Any) -> list[Recording]:
+    """A recording for every page of ``source``; ``options`` are the fields of :class:`ecglift.settings.Settings`."""
+    return [run.recording for run in Digitizer(Settings(**options)).pages(source)]
+
+
+def digitize(source: Any, **options: Any) -> Recording:
+    """The recording of the first page of ``source`` that holds an ECG; ``options`` are the fields of
+    :class:`ecglift.settings.Settings`.
+
+    When no page could be read the recording is empty, its status is "failed" and its problems say why.
+    OSError when a path cannot be opened, ValueError or TypeError when an option is wrong.
+    """
+    first: Recording | None = None
+    for run in Digitizer(Settings(**options)).pages(source):
+        if run.status != "failed":
+            return run.recording
+        first = first or run.recording
+    return first or Recording.empty()

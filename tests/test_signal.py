@@ -111,7 +111,9 @@ def test_scales_are_undone(
     start, stop = round(start_s * fs_hz), round((start_s + 2.5) * fs_hz)
     assert len(rec) == stop
     assert np.isnan(rec.mv[:, :start]).all()
-    np.testing.assert_allclose(rec["aVR"][start:stop], mv[LEAD_INDEX["aVR"], start:stop], atol=4e-3)
+    error = np.abs(rec["aVR"][start:stop] - mv[LEAD_INDEX["aVR"], start:stop])
+    assert error[2:-2].max() < 4e-3
+    assert error.max() < 0.02  # the first and last sample lie outside the middles of the columns
 
 
 def test_total_length_and_columns_snap_to_nominal() -> None:

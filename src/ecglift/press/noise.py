@@ -33,10 +33,10 @@ def draw_noise(rng: np.random.Generator) -> Noise:
 
     return Noise(
         wander_mv=min(sometimes(0.75, 0.03, 0.8), 0.4),
-        hum_mv=min(sometimes(0.3, 0.006, 0.8), 0.06),
+        hum_mv=min(sometimes(0.3, 0.005, 0.7), 0.04),
         mains_hz=float(rng.choice([50.0, 60.0])),
-        muscle_mv=min(sometimes(0.45, 0.008, 0.8), 0.08),
-        contact_mv=min(sometimes(0.9, 0.003, 0.6), 0.02),
+        muscle_mv=min(sometimes(0.7, 0.01, 0.8), 0.08),
+        contact_mv=min(sometimes(0.95, 0.0035, 0.6), 0.02),
         jerks=int(rng.random() < 0.04),
     )
 

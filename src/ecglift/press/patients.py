@@ -127,7 +127,7 @@ def simulate(
     if lowpass_hz is None:
         lowpass_hz = float(rng.choice([40.0, 100.0, 150.0, 0.0], p=[0.15, 0.25, 0.5, 0.1]))
 
-    voltage = float(rng.uniform(0.25, 0.45) if "low-voltage" in conditions else rng.lognormal(0.0, 0.22))
+    voltage = float(rng.uniform(0.25, 0.45) if "low-voltage" in conditions else rng.lognormal(0.0, 0.2))
     torso = draw_torso(rng)
     heart = draw_heart(rng, torso, conditions, voltage, escape_wide=bool(rng.random() < 0.6))
     timeline = draw_timeline(rng, rhythm, rate_bpm, duration_s)

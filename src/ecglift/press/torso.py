@@ -106,7 +106,7 @@ STANDARD_ELECTRODES_CM: Final = _standard_electrodes()
 def draw_torso(rng: np.random.Generator) -> Torso:
     """A body with its own heart position and with electrodes placed as well as in practice (1 cm off)."""
     electrodes = STANDARD_ELECTRODES_CM.copy()
-    electrodes[3:] += rng.normal(0, 0.9, (6, 3)) + rng.normal(0, 0.7, 3)
+    electrodes[3:] += rng.normal(0, 0.8, (6, 3)) + rng.normal(0, 0.5, 3)
     electrodes[3:] *= rng.lognormal(0.0, 0.07)
-    electrodes[:3] *= rng.lognormal(0.0, 0.08, (3, 1))
-    return Torso(electrodes, rotation(rng.normal(-4, 24), rng.normal(0, 14), rng.normal(0, 8)))
+    electrodes[:3] *= rng.lognormal(np.log(0.85), 0.07, (3, 1))
+    return Torso(electrodes, rotation(rng.normal(-10, 20), rng.normal(-8, 11), rng.normal(0, 8)))

@@ -117,11 +117,12 @@ def _stretched(s: Sources, factor: float) -> Sources:
 # after the onset.
 _NORMAL_QRS: Final = _sources(
     [
-        (17, 6.5, (-0.16, -0.02, 0.24), (0.5, 0.0, 1.5)),  # septum, from left to right
-        (33, 7.0, (0.30, 0.42, 0.36), (2.0, 2.0, 2.5)),  # apex and anterior wall
-        (38, 8.0, (-0.18, 0.10, 0.22), (-2.5, 0.5, 2.5)),  # right free wall
-        (45, 8.5, (1.05, 0.62, -0.62), (3.0, 0.5, -0.5)),  # left lateral wall
-        (62, 8.5, (0.02, -0.16, -0.58), (1.0, -1.5, -2.5)),  # posterior base
+        (15, 5.5, (-0.13, -0.02, 0.17), (0.5, 0.0, 1.5)),  # septum, from left to right
+        (30, 5.8, (0.36, 0.34, 0.16), (2.0, 2.0, 2.5)),  # apex and anterior wall
+        (36, 6.5, (-0.12, 0.08, 0.08), (-2.5, 0.5, 2.5)),  # right free wall
+        (42, 6.8, (0.88, 0.46, -0.60), (2.5, 0.5, -1.0)),  # left lateral wall
+        (56, 6.8, (0.05, -0.16, -0.55), (1.0, -1.5, -2.5)),  # posterior base
+        (66, 7.5, (-0.06, -0.14, -0.10), (-0.5, -2.0, -1.0)),  # last of all the base of the septum
     ]
 )
 _LBBB_QRS: Final = _sources(
@@ -148,7 +149,7 @@ _P: Final = _sources(
     [(40, 17.0, (0.035, 0.085, 0.045), (-2.5, -2.5, 1.0)), (66, 19.0, (0.075, 0.055, -0.045), (0.5, -3.0, -2.0))]
 )
 
-_T_DIRECTION: Final = np.array([0.62, 0.42, 0.36])
+_T_DIRECTION: Final = np.array([0.52, 0.38, 0.58])
 REGIONS: Final[dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]]] = {
     "anterior": ((0.25, 0.05, 0.95), (1.5, 0.5, 3.5)),
     "inferior": ((-0.15, 0.98, -0.1), (0.5, 3.0, -0.5)),
@@ -215,14 +216,14 @@ def _t_wave(rng: np.random.Generator, torso: Torso, moment: Values, sharpness: f
     tilt = rng.normal(0, 0.2, 3) * np.linalg.norm(moment)
     peak = rng.uniform(0.285, 0.315)
     fall = (QT_UNIT_S - peak) / rng.uniform(2.3, 2.6)
-    rise = fall * rng.uniform(1.25, 1.75)
+    rise = fall * rng.uniform(1.35, 1.95)
     lag = rng.uniform(0.0, 0.018)
     parts = Sources(
         np.array([peak - lag, peak + lag]),
         np.array([rise, rise * 0.95]),
         np.array([fall, fall]),
         np.stack([moment * share + tilt / 2, moment * (1 - share) - tilt / 2]),
-        np.array([[1.5, 0.5, 2.5], [2.5, 1.0, -0.5]]) + rng.normal(0, 0.8, (2, 3)),
+        np.array([[1.0, 0.5, 1.5], [2.0, 1.0, -0.5]]) + rng.normal(0, 0.8, (2, 3)),
         sharpness,
     )
     return parts.through(torso)
@@ -257,16 +258,16 @@ def draw_heart(
     p_sources = _varied(rng, _P, size=0.25, turn=0.18, place=0.8)
     p = p_sources.through(torso).scaled(voltage * rng.uniform(0.6, 1.3) * (1.7 if "large-p" in has else 1.0))
 
-    speed = rng.uniform(0.9, 1.25)
+    speed = rng.uniform(1.0, 1.35)
     if "lbbb" in has:
         qrs_sources, secondary = (
             _stretched(_varied(rng, _LBBB_QRS, 0.03), rng.uniform(0.95, 1.15)),
             rng.uniform(0.35, 0.6),
         )
     else:
-        qrs_sources, secondary = _stretched(_varied(rng, _NORMAL_QRS, 0.03, 0.28, 0.16), speed), 0.0
+        qrs_sources, secondary = _stretched(_varied(rng, _NORMAL_QRS, 0.03, 0.22, 0.14), speed), 0.0
     if "lvh" in has:
-        grown = np.array([1.0, 1.3, 1.0, 2.0, 1.9])[: len(qrs_sources.centre_s)] * rng.uniform(0.9, 1.15)
+        grown = np.array([1.0, 1.2, 1.0, 1.7, 1.7, 1.0])[: len(qrs_sources.centre_s)] * rng.uniform(0.9, 1.15)
         qrs_sources = replace(qrs_sources, moment=qrs_sources.moment * grown[:, None])
         secondary = max(secondary, rng.uniform(0.1, 0.4))
     qrs = qrs_sources.through(torso)
@@ -284,7 +285,7 @@ def draw_heart(
     ).scaled(voltage)
 
     direction = _T_DIRECTION + rng.normal(0, 0.14, 3)
-    size = rng.lognormal(np.log(0.42), 0.32)
+    size = rng.lognormal(np.log(0.33), 0.35)
     sharpness = rng.uniform(1.8, 2.2)
     if "t-inversion" in has:
         outward, _ = REGIONS[str(rng.choice(["anterior", "inferior", "lateral"]))]
@@ -292,7 +293,7 @@ def draw_heart(
     if "t-flat" in has:
         size *= rng.uniform(0.08, 0.3)
     if "t-peaked" in has:
-        size, sharpness = size * rng.uniform(1.8, 2.8), rng.uniform(1.4, 1.7)
+        size, sharpness = size * rng.uniform(1.6, 2.6), rng.uniform(1.4, 1.7)
     if "biphasic-t" in has:
         direction = direction * 0.4
     t_moment = direction / np.linalg.norm(_T_DIRECTION) * size

@@ -226,7 +226,7 @@ def _atrial_activity(
     if timeline.atrial == "waves":
         return np.zeros((9, n))
     t = np.arange(n) / fs_hz
-    size = rng.lognormal(np.log(0.8), 0.5)
+    size = rng.lognormal(np.log(0.6), 0.5)
     if timeline.atrial == "flutter":
         phase = (timeline.atrial_hz * t + rng.random()) % 1.0
         saw = np.where(phase < 0.7, phase / 0.7, (1 - phase) / 0.3) - 0.5
@@ -236,7 +236,7 @@ def _atrial_activity(
     else:
         courses = np.empty((3, n))
         for k in range(3):
-            drift = np.interp(t, np.arange(int(t[-1]) + 3), rng.normal(0, 0.09, int(t[-1]) + 3))
+            drift = np.interp(t, np.arange(int(t[-1]) + 3), rng.normal(0, 0.14, int(t[-1]) + 3))
             phase = 2 * np.pi * (np.cumsum(timeline.atrial_hz * (1 + drift)) / fs_hz + rng.random())
             swell = np.interp(t, np.arange(int(t[-1]) + 3), rng.uniform(0.2, 1.0, int(t[-1]) + 3))
             courses[k] = swell * (np.sin(phase) + 0.35 * np.sin(2 * phase + rng.uniform(0, 6.28)))

@@ -233,7 +233,7 @@ def _st_shift(torso: Torso, moment: Values, position_cm: Values, j_s: float, unt
     """A plateau between the end of the QRS and the T wave."""
     middle, half = (j_s + until_s) / 2, (until_s - j_s) / 2
     plateau = Sources(
-        np.array([middle]), np.array([half * 1.02]), np.array([half * 1.1]), moment[None], position_cm[None], power=6.0
+        np.array([middle]), np.array([half]), np.array([half * 1.5]), moment[None], position_cm[None], power=4.0
     )
     return plateau.through(torso)
 

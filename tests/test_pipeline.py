@@ -1,4 +1,4 @@
-"""The driver keeps every result, stops at an error without losing what was found, and redoes only what a correction touches."""
+"""The driver keeps every result, also of a page that fails, and redoes only what a correction touches."""
 
 from __future__ import annotations
 
@@ -184,7 +184,14 @@ def test_each_step_of_the_house_takes_what_came_before() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("fs_hz", 0), ("fs_hz", float("nan")), ("speed_mm_s", -25), ("gain_mm_mv", 1000), ("px_per_mm", 0), ("layout", "4x3")],
+    [
+        ("fs_hz", 0),
+        ("fs_hz", float("nan")),
+        ("speed_mm_s", -25),
+        ("gain_mm_mv", 1000),
+        ("px_per_mm", 0),
+        ("layout", "4x3"),
+    ],
 )
 def test_wrong_setting_is_named_with_its_range(name: str, value: Any) -> None:
     with pytest.raises(ValueError, match=f"{name} must"):

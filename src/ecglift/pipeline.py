@@ -249,7 +249,8 @@ class Digitizer:
             if stale & set(step.takes):
                 stale.add(step.fills)
         kept = tuple(note for note in run.notes if note.severity == "warning")
-        return self.go_on(replace(run, **(dict.fromkeys(stale) | corrected), notes=kept))
+        changes: dict[str, Any] = dict.fromkeys(stale) | corrected
+        return self.go_on(replace(run, **changes, notes=kept))
 
 
 def _internal_error(stage: str, error: Exception, severity: Severity) -> Problem:

@@ -1,0 +1,216 @@
+"""Many files: what to read, in which processes, and what to write for each page."""
+
+from __future__ import annotations
+
+import glob
+import multiprocessing
+import signal
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from ecglift.pipeline import Digitizer, Run
+from ecglift.problem import Problem, Status
+from ecglift.settings import Settings
+
+SUFFIXES: Final[frozenset[str]] = frozenset(
+    {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".pdf", ".heic", ".heif"}
+)
+"""File names with these endings are taken from a folder; a file named by itself is tried whatever its name."""
+
+NO_ECG: Final[frozenset[str]] = frozenset({"not-an-ecg", "grid-not-found", "blank-page"})
+"""Problems that say that a page of a report shows something else."""
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One source to read and the stem of what is written for it; ``data``: its bytes when it is not a file."""
+
+    source: str
+    stem: str
+    data: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Output:
+    """What is written for each page: recordings in ``formats`` ("csv", "npz", …), and the pictures, into ``folder``."""
+
+    folder: Path
+    formats: tuple[str, ...] = ("csv",)
+    overlay: bool = False
+    report: bool = False
+
+
+@dataclass(frozen=True)
+class PageResult:
+    """How one page went: ``summary`` as :meth:`ecglift.pipeline.Run.to_dict`, ``written`` the files that hold it.
+
+    ``skipped``: a page without an ECG in a source that has one on another page.
+    """
+
+    source: str
+    status: Status
+    problems: tuple[Problem, ...]
+    summary: dict[str, Any]
+    written: tuple[Path, ...] = ()
+    skipped: bool = False
+
+
+def expand(sources: Iterable[str]) -> list[str]:
+    """The files that ``sources`` name: a file is itself, a folder all images in it and below, a pattern its matches.
+
+    Sorted within a folder or pattern, each file once. A name that does not exist stays, for its failure to be told.
+    """
+    found: list[str] = []
+    for source in sources:
+        path = Path(source)
+        if path.is_dir():
+            inside = (p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+            found += sorted(str(p) for p in inside if not p.name.startswith("."))
+        elif not path.exists() and glob.has_magic(source):
+            found += sorted(match for match in glob.glob(source, recursive=True) if Path(match).is_file()) or [source]
+        else:
+            found.append(source)
+    return list(dict.fromkeys(found))
+
+
+def plan(sources: Iterable[str], stdin: bytes | None = None) -> list[Job]:
+    """One job for every source, each with a stem of its own: of files with equal stems, later ones get a number.
+
+    "-" stands for ``stdin``.
+    """
+    jobs: list[Job] = []
+    taken: set[str] = set()
+    for source in sources:
+        stem = first = "stdin" if source == "-" else Path(source).stem
+        number = 1
+        while stem.lower() in taken:  # two names that differ in case only are one file on some disks
+            number += 1
+            stem = f"{first}-{number}"
+        taken.add(stem.lower())
+        jobs.append(Job(source, stem, stdin if source == "-" else None))
+    return jobs
+
+
+def digitize_job(job: Job, settings: Settings, output: Output | None) -> tuple[PageResult, ...]:
+    """One result for every page of a source; the recordings of the pages that could be read are written.
+
+    The first page with an ECG gets the job's stem, each further one "-page" and its number after it.
+    """
+    results: list[PageResult] = []
+    named = False
+    for run in _runs(job, settings):
+        stem = f"{job.stem}-page{run.page.index + 1}" if named and run.page else job.stem
+        named = named or run.status != "failed"
+        written: tuple[Path, ...] = ()
+        if output is not None:
+            try:
+                written = _write(run, stem, output)
+            except OSError as error:
+                problem = Problem("cannot-write", "output", f"the result could not be written: {error}", "error")
+                run = run.failed(problem)
+        results.append(_result(job, run, written))
+    if not named:
+        return tuple(results)
+    return tuple(replace(r, skipped=r.status == "failed" and any(p.code in NO_ECG for p in r.problems)) for r in results)
+
+
+def _result(job: Job, run: Run, written: tuple[Path, ...] = ()) -> PageResult:
+    return PageResult(job.source, run.status, run.problems, run.to_dict() | {"source": job.source}, written)
+
+
+def _runs(job: Job, settings: Settings) -> Iterator[Run]:
+    try:
+        yield from Digitizer(settings).pages(job.source if job.data is None else job.data)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        problem = Problem("cannot-open", "source", f"the file cannot be opened: {reason}; check its name", "error")
+        yield Run(job.source, settings).failed(problem)
+
+
+def _write(run: Run, stem: str, output: Output) -> tuple[Path, ...]:
+    """The files written for one page: recordings only of a page that was read, pictures of whatever was found."""
+    output.folder.mkdir(parents=True, exist_ok=True)
+    written: list[Path] = []
+    if run.status != "failed":
+        from ecglift import formats
+
+        written += [formats.save(run.recording, output.folder / f"{stem}.{suffix}") for suffix in output.formats]
+    return tuple(written)
+
+
+def digitize_files(
+    jobs: Sequence[Job], settings: Settings, output: Output | None = None, processes: int = 1
+) -> Iterator[tuple[PageResult, ...]]:
+    """The results of every job, in order, as they come; whatever goes wrong with one file is that file's result."""
+    work = partial(digitize_job, settings=settings, output=output)
+    return in_order(work, jobs, processes, partial(_lost, settings=settings))
+
+
+def _lost(job: Job, reason: str, settings: Settings) -> tuple[PageResult, ...]:
+    problem = Problem("internal-error", "batch", f"reading this file ended with a fault: {reason}", "error")
+    return (_result(job, Run(job.source, settings).failed(problem)),)
+
+
+def in_order(work: Callable[[T], R], items: Sequence[T], processes: int, lost: Callable[[T, str], R]) -> Iterator[R]:
+    """``work(item)`` for every item, in order, from ``processes`` processes.
+
+    An item whose work raises, or ends its process, gives ``lost(item, reason)``; the others are done all the same.
+    One item alone is done in this process. ``work`` must be importable by name.
+    """
+    if len(items) == 1:
+        try:
+            yield work(items[0])
+        except Exception as error:
+            yield lost(items[0], _text(error))
+        return
+    done = 0
+    while done < len(items):
+        with _pool(min(processes, len(items) - done)) as pool:
+            try:
+                futures: list[Future[R]] = [pool.submit(work, item) for item in items[done:]]
+                for item, future in zip(items[done:], futures, strict=True):
+                    try:
+                        result = future.result()
+                    except BrokenProcessPool:
+                        break
+                    except Exception as error:
+                        result = lost(item, _text(error))
+                    done += 1
+                    yield result
+            except BaseException:  # Ctrl-C, or nobody wants the rest: what has not begun is not begun any more
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+        if done < len(items):
+            # Some process died. Which item did it cannot be known, so the first one without a result is tried alone.
+            with _pool(1) as pool:
+                try:
+                    result = pool.submit(work, items[done]).result()
+                except Exception as error:
+                    reason = "its process died" if isinstance(error, BrokenProcessPool) else _text(error)
+                    result = lost(items[done], reason)
+            done += 1
+            yield result
+
+
+def _pool(processes: int) -> ProcessPoolExecutor:
+    """Fresh processes ("spawn": the networks' threads do not survive a fork), each on one thread."""
+    return ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _begin_worker)
+
+
+def _begin_worker() -> None:
+    import cv2
+
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends a worker at once and in silence; the parent tells
+    cv2.setNumThreads(1)
+
+
+def _text(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,297 @@
+"""The command line: thin, one library call per command. Results go to stdout, everything else to stderr."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+from cyclopts import App, CycloptsError, Parameter
+
+from ecglift import __version__
+
+if TYPE_CHECKING:
+    from ecglift.batch import PageResult
+    from ecglift.kaggle import Answer
+    from ecglift.settings import Settings
+
+T = TypeVar("T")
+
+READ, SOME_FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+
+app = App(
+    name="ecglift",
+    help="Reads 12-lead ECGs off paper: scans, photos, faxes, screenshots and PDFs become calibrated millivolts.",
+    version=__version__,
+    suppress_keyboard_interrupt=False,
+    result_action="return_value",
+)
+
+
+class WrongUsage(Exception):
+    """What was asked for cannot be done as it was asked; the message says what to change."""
+
+
+def main(tokens: Sequence[str] | None = None) -> None:
+    """The ``ecglift`` command; always ends by SystemExit with 0, 1 (something could not be read), 2 or 130."""
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(name, "1")  # pages are spread over processes; threads within one only get in the way
+    try:
+        code = app(sys.argv[1:] if tokens is None else tokens, exit_on_error=False)
+    except CycloptsError:  # already told
+        code = WRONG_USAGE
+    except WrongUsage as error:
+        _tell(f"ecglift: {error}")
+        code = WRONG_USAGE
+    except KeyboardInterrupt:
+        _tell("ecglift: interrupted")
+        code = INTERRUPTED
+    except BrokenPipeError:  # the reader of stdout has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = READ
+    sys.exit(code or READ)
+
+
+def _file_or_dash(_type: Any, value: Any) -> None:
+    for name in value if isinstance(value, tuple) else (value,):
+        if name.startswith("-") and name != "-":
+            raise ValueError(f"there is no option {name}")
+
+
+@app.command
+def digitize(
+    *sources: Annotated[str, Parameter(allow_leading_hyphen=True, validator=_file_or_dash)],
+    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
+    to: Annotated[list[str] | None, Parameter(negative=())] = None,
+    fs: float = 500.0,
+    speed: float | None = None,
+    gain: float | None = None,
+    layout: str | None = None,
+    px_per_mm: float | None = None,
+    overlay: Annotated[bool, Parameter(negative=())] = False,
+    report: Annotated[bool, Parameter(negative=())] = False,
+    as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
+    deidentify: Annotated[bool, Parameter(negative=())] = False,
+    jobs: Annotated[int, Parameter(name=["--jobs", "-j"])] = 1,
+) -> int:
+    """Read pages: an image or PDF in, twelve leads in millivolts out.
+
+    Exit code 0 when every page was read, 1 when some failed (each is named), 2 for wrong usage.
+
+    Parameters
+    ----------
+    sources
+        Images, PDFs, folders of them, patterns; "-" is stdin.
+    output
+        Folder for what is written. Without it, the CSV of one file goes to stdout.
+    to
+        Format to write, by its suffix: csv, npz, hea, …; may be given several times. Default csv.
+    fs
+        Samples per second.
+    speed
+        Paper speed in mm/s, instead of what the page says.
+    gain
+        Gain in mm/mV, instead of what the page says.
+    layout
+        Printed arrangement, instead of what is found: 3x4+1, 6x2, 12x1, …
+    px_per_mm
+        Scale of the image, for pages without a grid.
+    overlay
+        Also write STEM.overlay.png: what was read, drawn over the page.
+    report
+        Also write STEM.report.html: page, redrawn ECG, checks and problems.
+    as_json
+        Print one JSON object a page instead of the names of the files written.
+    deidentify
+        Black out everything but grid, traces and lead names in pictures.
+    jobs
+        Pages read at the same time; 0: one per core.
+    """
+    from ecglift.batch import Output, digitize_files, expand, plan
+
+    settings = _settings(
+        fs_hz=fs,
+        speed_mm_s=speed,
+        gain_mm_mv=gain,
+        layout=layout,
+        px_per_mm=px_per_mm,
+        deidentify=deidentify,
+    )
+    formats = _formats(to)
+    files = expand(sources)
+    if not files:
+        raise WrongUsage("no images to read" + (f" in {', '.join(sources)}" if sources else "; name files or folders"))
+    if files.count("-") and sys.stdin.isatty():
+        raise WrongUsage("'-' reads an image from stdin, but nothing is piped in")
+    if (overlay or report or to) and output is None:
+        raise WrongUsage("give a folder for what is to be written: -o DIR")
+    to_stdout = output is None and not as_json
+    if to_stdout and len(files) > 1:
+        raise WrongUsage("for several files give a folder for the results (-o DIR), or --json")
+
+    planned = plan(files, sys.stdin.buffer.read() if "-" in files else None)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) if to_stdout else output
+        target = None if folder is None else Output(folder, formats, overlay, report)
+        failed = False
+        results = digitize_files(planned, settings, target, _processes(jobs))
+        for pages in _progress(results, len(planned), _told_pages):
+            failed |= any(page.status == "failed" and not page.skipped for page in pages)
+            _print_pages(pages, as_json, to_stdout)
+    return SOME_FAILED if failed else READ
+
+
+def _print_pages(pages: Sequence[PageResult], as_json: bool, to_stdout: bool) -> None:
+    for page in pages:
+        if as_json:
+            print(json.dumps(page.summary | {"written": [str(path) for path in page.written]}))
+        elif not to_stdout:
+            for path in page.written:
+                print(path)
+    if to_stdout:
+        written = [path for page in pages for path in page.written]
+        for path in written[:1]:
+            sys.stdout.write(path.read_text(encoding="utf-8"))
+        if written[1:]:
+            _tell(f"ecglift: {len(written)} pages hold an ECG, only the first is printed; give -o DIR for all")
+    sys.stdout.flush()
+
+
+@app.command
+def score(
+    predicted: Path, truth: Path, *, as_json: Annotated[bool, Parameter(name="--json", negative=())] = False
+) -> int:
+    """Compare digitized recordings with the truth: the competition's score and the errors behind it.
+
+    Exit code 1 when something of the truth has no prediction.
+
+    Parameters
+    ----------
+    predicted
+        A recording (.csv, .npz, .hea), a folder of them, or a competition file (id,value as .csv or .parquet).
+    truth
+        The same kind; files of a folder are paired by their stems.
+    as_json
+        Print one JSON object instead of the table.
+    """
+    from ecglift.scoring import score_files
+
+    try:
+        table = score_files(predicted, truth)
+    except (OSError, ValueError) as error:
+        raise WrongUsage(str(error)) from error
+    print(json.dumps(table.to_dict()) if as_json else table)
+    for name in table.missing:
+        _tell(f"ecglift: {name}: there is no prediction; it scores as zeros")
+    return SOME_FAILED if table.missing else READ
+
+
+@app.command
+def kaggle(
+    test_csv: Path,
+    image_dir: Path,
+    *,
+    output: Annotated[Path, Parameter(name=["--output", "-o"])],
+    layout: str | None = None,
+    jobs: Annotated[int, Parameter(name=["--jobs", "-j"])] = 1,
+) -> int:
+    """Write the file that the PhysioNet competition on digitization takes.
+
+    Every row of TEST_CSV gets its value. An image that cannot be read gets zeros, a warning, and exit code 1.
+
+    Parameters
+    ----------
+    test_csv
+        The competition's list: id, lead, fs, number_of_rows.
+    image_dir
+        Folder with one image per id.
+    output
+        submission.csv or submission.parquet.
+    layout
+        Printed arrangement, instead of what is found.
+    jobs
+        Images read at the same time; 0: one per core.
+    """
+    from ecglift.kaggle import answers, n_images, read_list, write_submission
+
+    try:
+        lines = read_list(test_csv)
+        found = answers(lines, image_dir, _settings(layout=layout), _processes(jobs))
+        unread = write_submission(output, lines, _progress(found, n_images(lines), _told_answer))
+    except (OSError, ValueError, ImportError) as error:
+        raise WrongUsage(str(error)) from error
+    for answer in unread:
+        _tell(f"ecglift: {answer.id}: could not be read, its rows are zero: {answer.message}")
+    print(output)
+    return SOME_FAILED if unread else READ
+
+
+def _settings(**told: Any) -> Settings:
+    from ecglift.settings import Settings
+
+    try:
+        return Settings(**told)
+    except ValueError as error:
+        raise WrongUsage(str(error)) from error
+
+
+def _formats(to: list[str] | None) -> tuple[str, ...]:
+    from ecglift import formats
+
+    wanted = [suffix.lower().lstrip(".") for item in to or ["csv"] for suffix in item.split(",")]
+    known = [suffix.lstrip(".") for suffix in formats.writers()]
+    for suffix in wanted:
+        if suffix not in known:
+            raise WrongUsage(f"--to {suffix} is not known; formats are {', '.join(known)}")
+    return tuple(dict.fromkeys(wanted))
+
+
+def _processes(jobs: int) -> int:
+    if jobs < 0:
+        raise WrongUsage(f"--jobs must be 0 (one per core) or more, got {jobs}")
+    return jobs or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else jobs or os.cpu_count() or 1
+
+
+def _told_pages(pages: Sequence[PageResult]) -> list[str]:
+    """What a person should know about a source's pages, one line each."""
+    lines = []
+    for page in pages:
+        place = page.source + (f", page {page.summary['page']}" if len(pages) > 1 else "")
+        word = "skipped" if page.skipped else page.status
+        lines.append(": ".join((place, word)) + "".join(f"\n  {problem}" for problem in page.problems))
+    return lines
+
+
+def _told_answer(answer: Answer) -> list[str]:
+    return [f"{answer.id}: {answer.message or 'ok'}"]
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _progress(results: Iterable[T], total: int, told: Callable[[T], list[str]]) -> Iterator[T]:
+    """``results`` as they come, what is told about each on stderr and, on a terminal, a bar with the time left."""
+    if total < 2 or not sys.stderr.isatty():
+        for number, result in enumerate(results, start=1):
+            for line in told(result):
+                _tell(f"[{number}/{total}] {line}" if total > 1 else line)
+            yield result
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("time left"), TimeRemainingColumn())
+    # stdout may be a file or a pipe that wants the results; only on a terminal do both share the screen.
+    bar = Progress(*columns, console=Console(stderr=True), redirect_stdout=sys.stdout.isatty())
+    with bar:
+        task = bar.add_task("", total=total)
+        for result in results:
+            for line in told(result):
+                bar.console.print(line, markup=False, highlight=False)
+            bar.advance(task)
+            yield result

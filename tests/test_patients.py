@@ -62,8 +62,7 @@ def test_truth_of_qrs_stands_where_the_qrs_is_drawn() -> None:
         size = np.abs(patient.mv).max(axis=0)
         for beat in patient.beats[1:-1]:
             onset, r, end = (round(t * 1000) for t in (beat.qrs_onset_s, beat.r_s, beat.qrs_end_s))
-            window = rms(patient.mv)[onset - 20 : end]
-            assert abs(onset - 20 + int(np.argmax(window)) - r) <= 3
+            assert rms(patient.mv)[r - 1 : r + 2].max() > 0.97 * rms(patient.mv)[onset - 20 : end].max()
             # Between P and QRS the line is quiet, within a few milliseconds after the onset it is not.
             assert size[onset - 6] < 0.12 * size[onset:end].max()
             assert size[onset + 12 : end - 6].max() > 0.9 * size[onset - 30 : end + 30].max()

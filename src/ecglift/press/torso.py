@@ -8,6 +8,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ecglift.leads import limb_leads_from
+
 Vectors = NDArray[np.float64]
 
 ELECTRODES: Final[tuple[str, ...]] = ("RA", "LA", "LL", "V1", "V2", "V3", "V4", "V5", "V6")
@@ -48,14 +50,19 @@ rounding error.
 """
 
 
+def _twelve(eight: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.concatenate([limb_leads_from(eight[0], eight[1]), eight[2:]])
+
+
+def exact_leads(potential_mv: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(12, n) mV from potentials (9, n) in the order of :data:`ELECTRODES`, unrounded."""
+    return _twelve(_FROM_ELECTRODES @ potential_mv)
+
+
 def leads_from_electrodes(potential_mv: NDArray[np.float64]) -> NDArray[np.float32]:
-    """(12, n) float32 mV from potentials (9, n) in the order of :data:`ELECTRODES`; Einthoven and Goldberger hold to
-    the last bit.
-    """
+    """(12, n) float32 mV from potentials (9, n); Einthoven and Goldberger hold to the last bit."""
     eight = np.round(_FROM_ELECTRODES @ potential_mv / _QUANTUM_MV) * _QUANTUM_MV
-    i, ii = eight[0], eight[1]
-    limb = np.stack([i, ii, ii - i, -(i + ii) / 2, i - ii / 2, ii - i / 2])
-    return np.concatenate([limb, eight[2:]]).astype(np.float32)
+    return _twelve(eight).astype(np.float32)
 
 
 def rotation(frontal_deg: float, horizontal_deg: float, sagittal_deg: float) -> Vectors:

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ecglift.press.torso import Torso
+from ecglift.press.torso import Torso, exact_leads
 
 Values = NDArray[np.float64]
 
@@ -51,10 +51,7 @@ class Wave:
         if not len(self.centre_s):
             return np.nan, np.nan, np.nan
         t = np.arange(np.min(self.centre_s - 4 * self.rise_s), np.max(self.centre_s + 4 * self.fall_s), 5e-4)
-        potential = self.at(t)
-        leads = np.concatenate(
-            [potential[1:3] - potential[0], potential[2:3] - potential[1:2], potential[3:] - potential[:3].mean(0)]
-        )
+        leads = exact_leads(self.at(t))
         size = np.abs(leads).max(axis=0)
         if size.max() < 1e-3:
             return np.nan, np.nan, np.nan

@@ -119,7 +119,8 @@ def digitize_job(job: Job, settings: Settings, output: Output | None) -> tuple[P
         results.append(_result(job, run, written))
     if not named:
         return tuple(results)
-    return tuple(replace(r, skipped=r.status == "failed" and any(p.code in NO_ECG for p in r.problems)) for r in results)
+    elsewhere = (r.status == "failed" and any(p.code in NO_ECG for p in r.problems) for r in results)
+    return tuple(replace(r, skipped=skipped) for r, skipped in zip(results, elsewhere, strict=True))
 
 
 def _result(job: Job, run: Run, written: tuple[Path, ...] = ()) -> PageResult:

@@ -1,0 +1,129 @@
+"""What the trace network sees and what its answer means: used by training, export and inference alike.
+
+A strip is ``STRIP_PX`` rows of the flat sheet, centred on one row's zero line. The network answers, for each of ``COLUMNS_PER_PX``
+output columns per sheet column, a distribution over the strip's rows and the log-odds that there is a line at all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecglift.sheet import SHEET_PX_PER_MM, Sheet
+
+STRIP_PX: Final = 512
+"""Rows of a strip: 64 mm at 8 px/mm, so that ±3 mV at 10 mm/mV stay inside."""
+
+COLUMNS_PER_PX: Final = 2
+"""Output columns per sheet column: 16 a millimetre."""
+
+WIDTH_MULTIPLE_PX: Final = 64
+"""The network halves its input six times; widths are padded to this."""
+
+_WINDOW_PX: Final = 8
+"""Half-width of the window around the followed path over which the expectation is taken."""
+
+_STEP_COST: Final = 0.12
+"""Cost in nats of moving the path by one pixel between neighbouring output columns."""
+
+
+@dataclass(frozen=True)
+class Strip:
+    """``rgb``: (STRIP_PX, w, 3) uint8; its first pixel's centre stands at ``left_mm``, ``top_mm`` on the sheet."""
+
+    rgb: NDArray[np.uint8]
+    left_mm: float
+    top_mm: float
+
+    def columns_mm(self) -> NDArray[np.float64]:
+        """(w·COLUMNS_PER_PX,) mm: where the output columns stand on the sheet."""
+        k = np.arange(self.rgb.shape[1] * COLUMNS_PER_PX)
+        return self.left_mm + ((k + 0.5) / COLUMNS_PER_PX - 0.5) / SHEET_PX_PER_MM
+
+
+def cut_strip(sheet: Sheet, baseline_mm: float, x0_mm: float, x1_mm: float) -> Strip:
+    """The strip around the zero line ``baseline_mm`` that reaches from x0 to x1; whole pixels are taken, nothing is resampled.
+
+    What the sheet does not show is filled with the strip's paper colour.
+    """
+    if sheet.px_per_mm != SHEET_PX_PER_MM:
+        raise ValueError(f"the trace network reads sheets of {SHEET_PX_PER_MM:g} px/mm, got {sheet.px_per_mm:g}")
+    left = int(np.floor(sheet.x_px(x0_mm)))
+    width = int(np.ceil(sheet.x_px(x1_mm))) - left + 1
+    width = -(-width // WIDTH_MULTIPLE_PX) * WIDTH_MULTIPLE_PX
+    top = round(float(sheet.y_px(baseline_mm))) - STRIP_PX // 2
+    height, full = sheet.seen.shape
+    a, b, c, d = max(top, 0), min(top + STRIP_PX, height), max(left, 0), min(left + width, full)
+    rgb = np.full((STRIP_PX, width, 3), 255, np.uint8)
+    if a < b and c < d:
+        seen = sheet.seen[a:b, c:d]
+        piece = sheet.rgb[a:b, c:d]
+        paper = np.median(piece[::4, ::4][seen[::4, ::4]], axis=0) if seen[::4, ::4].any() else np.full(3, 255)
+        rgb[:] = paper.astype(np.uint8)
+        rgb[a - top : b - top, c - left : d - left] = np.where(seen[..., None], piece, paper.astype(np.uint8))
+    return Strip(rgb, sheet.origin_mm[0] + left / sheet.px_per_mm, sheet.origin_mm[1] + top / sheet.px_per_mm)
+
+
+def network_input(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """(n, 3, STRIP_PX, w) float32, 0 to 255, from (n, STRIP_PX, w, 3) uint8; the rest of the normalisation is in the network."""
+    return np.ascontiguousarray(np.moveaxis(rgb, -1, 1), dtype=np.float32)
+
+
+def log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Log-probabilities over axis 0."""
+    top = logits.max(axis=0)
+    shifted = logits - top
+    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=0)), np.float32)
+
+
+def follow(log_p: NDArray[np.float32], step_cost: float = _STEP_COST) -> NDArray[np.int64]:
+    """The row, (columns,), of the best path: maximal sum of log-probability minus ``step_cost`` per pixel of vertical movement.
+
+    Exact dynamic programming; the L1 distance transform is two running minima (Felzenszwalb & Huttenlocher 2012).
+    """
+    rows, columns = log_p.shape
+    ramp = (np.arange(rows) * step_cost).astype(np.float32)
+    cost = np.maximum(-log_p.T, 0).astype(np.float32)  # (columns, rows)
+    cost = np.minimum(cost, 12.0)
+    total = np.empty((columns, rows), np.float32)
+    total[0] = cost[0]
+    for k in range(1, columns):
+        before = total[k - 1]
+        down = np.minimum.accumulate(before - ramp) + ramp
+        up = np.minimum.accumulate((before + ramp)[::-1])[::-1] - ramp
+        total[k] = np.minimum(down, up) + cost[k]
+    path = np.empty(columns, np.int64)
+    path[-1] = int(total[-1].argmin())
+    index = np.arange(rows)
+    for k in range(columns - 2, -1, -1):
+        path[k] = int((total[k] + step_cost * np.abs(index - path[k + 1])).argmin())
+    return path
+
+
+def decode(
+    logits: NDArray[np.float32], presence_logit: NDArray[np.float32], step_cost: float = _STEP_COST
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """(y, sigma, presence), each (columns,): rows of the strip in px, one standard deviation in px, chance of a line.
+
+    ``logits``: (STRIP_PX, columns); ``presence_logit``: (columns,). The path is followed through all columns; the answer is the
+    expectation within a window around it, wide enough to hold the stroke that a steep line leaves in a column.
+    """
+    log_p = log_softmax(logits)
+    path = follow(log_p, step_cost)
+    rows = logits.shape[0]
+    steep = np.abs(np.gradient(path.astype(float))) if len(path) > 1 else np.zeros(len(path))
+    half = _WINDOW_PX + int(np.ceil(min(float(steep.max(initial=0.0)), 40.0)))
+    offsets = np.arange(-half, half + 1)
+    at = path[None, :] + offsets[:, None]
+    inside = (at >= 0) & (at < rows) & (np.abs(offsets)[:, None] <= _WINDOW_PX + np.minimum(steep, 40.0)[None, :])
+    p = np.where(inside, np.exp(np.take_along_axis(log_p, np.clip(at, 0, rows - 1), axis=0)), 0.0).astype(float)
+    mass = p.sum(axis=0)
+    weight = p / np.maximum(mass, 1e-12)
+    y = (weight * at).sum(axis=0)
+    sigma = np.sqrt((weight * (at - y) ** 2).sum(axis=0))
+    presence = 1 / (1 + np.exp(-presence_logit.astype(float)))
+    # Mass outside the window is doubt about which line is meant: it widens sigma as a second, distant answer would.
+    return y, sigma + 20.0 * np.clip(1 - mass, 0, 1), presence

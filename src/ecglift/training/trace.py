@@ -1,0 +1,230 @@
+"""Train the trace network: one loop, from printing crops to a checked ONNX file.
+
+    python -m ecglift.training.trace --signals ../shared/data --out runs/trace --minutes 60 --workers 1
+
+Crops are drawn on the fly by worker processes; the learning rate follows the time budget, so any budget ends at zero.
+``--start`` takes a checkpoint (.pt) or the shipped ``model.onnx``: its initializers are the weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, IterableDataset
+
+from ecglift.models.strip import COLUMNS_PER_PX, STRIP_PX
+from ecglift.press.compose import compose
+from ecglift.press.style import competition_style, random_style
+from ecglift.sheet import SHEET_PX_PER_MM
+from ecglift.training.crops import CROP_PX, Crop, draw_crop
+from ecglift.training.export import export, load_weights
+from ecglift.training.network import TraceNetwork
+from ecglift.training.signals import Signals, load_signals
+
+_GAMMA_COLUMNS = torch.arange(-4, 6)
+_WINDOW = torch.arange(-24, 25)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train. ``sigma_px``: of the target; ``decoded_weight``: of the loss on the decoded line; ``mined``: share of crops from ``pool``."""
+
+    minutes: float = 60.0
+    batch: int = 16
+    rate: float = 2e-3
+    sigma_px: float = 1.2
+    decoded_weight: float = 0.3
+    presence_weight: float = 0.5
+    crops_per_page: int = 6
+    competition: float = 0.15
+    mined: float = 0.5
+    weight_decay: float = 1e-4
+    warmup: float = 0.02
+    seed: int = 0
+
+
+class Crops(IterableDataset[tuple[NDArray[np.uint8], NDArray[np.float32]]]):
+    """An endless stream of crops; each worker prints its own pages, and reads finished ones from ``pool`` where that is given."""
+
+    def __init__(self, signals: Signals, recipe: Recipe, pool: Path | None) -> None:
+        self.signals, self.recipe, self.pool = signals, recipe, pool
+
+    def __iter__(self) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
+        info = torch.utils.data.get_worker_info()
+        worker = info.id if info else 0
+        torch.set_num_threads(1)
+        import cv2
+
+        cv2.setNumThreads(1)
+        rng = np.random.default_rng([self.recipe.seed, worker, time.time_ns() % 2**32])
+        while True:
+            for crop in self._batch(rng):
+                yield crop.rgb, crop.y_px
+
+    def _batch(self, rng: np.random.Generator) -> list[Crop]:
+        if self.pool is not None and rng.random() < self.recipe.mined:
+            from ecglift.training.pool import crops_from_pool
+
+            crops = crops_from_pool(rng, self.pool, self.recipe.crops_per_page)
+            if crops:
+                return crops
+        style = competition_style(rng) if rng.random() < self.recipe.competition else random_style(rng)
+        page = compose(rng, self.signals.draw(rng), self.signals.fs_hz, style)
+        return [draw_crop(rng, page) for _ in range(self.recipe.crops_per_page)]
+
+
+def line_loss(logits: Tensor, y: Tensor, sigma_px: float) -> tuple[Tensor, Tensor]:
+    """(cross-entropy to a Gaussian at the truth, error of the decoded line), means over columns that have a line.
+
+    logits (n, rows, columns) float32, y (n, columns) px with NaN where there is no line.
+    """
+    there = torch.isfinite(y)
+    log_p = F.log_softmax(logits, dim=1).permute(0, 2, 1)[there]  # (columns with a line, rows)
+    y = y[there]
+    base = y.floor().long()
+    at = (base[:, None] + _GAMMA_COLUMNS.to(y.device)[None]).clamp(0, STRIP_PX - 1)
+    weight = torch.exp(-0.5 * ((at - y[:, None]) / sigma_px) ** 2)
+    weight = weight / weight.sum(dim=1, keepdim=True)
+    entropy = -(weight * log_p.gather(1, at)).sum(dim=1).mean()
+    near = (base[:, None] + _WINDOW.to(y.device)[None]).clamp(0, STRIP_PX - 1)
+    p = log_p.gather(1, near).exp()
+    decoded = (p * near).sum(dim=1) / p.sum(dim=1).clamp_min(1e-6)
+    error = F.smooth_l1_loss(decoded, y, beta=4.0)
+    return entropy, error
+
+
+def crop_db(y: NDArray[np.float32], truth: NDArray[np.float32]) -> float:
+    """10·log10 of Σ(truth − mean)² over Σ(error − mean)² for one crop, columns with a line only; NaN without."""
+    there = np.isfinite(truth)
+    if there.sum() < 32:
+        return float("nan")
+    t, e = truth[there], (y - truth)[there]
+    return float(10 * np.log10(np.sum((t - t.mean()) ** 2) / max(float(np.sum((e - e.mean()) ** 2)), 1e-9)))
+
+
+def validate(model: TraceNetwork, crops: list[Crop], device: str) -> dict[str, float]:
+    """Median dB, mean dB, median position error (px) and presence accuracy over fixed crops, decoded as in use."""
+    from ecglift.models.strip import decode, network_input
+
+    model.eval()
+    db, errors, right, total = [], [], 0, 0
+    with torch.no_grad():
+        for crop in crops:
+            logits, presence = model(torch.from_numpy(network_input(crop.rgb[None])).to(device))
+            y, _, chance = decode(logits[0].float().cpu().numpy(), presence[0].float().cpu().numpy())
+            there = np.isfinite(crop.y_px)
+            right, total = right + int(((chance > 0.5) == there).sum()), total + there.size
+            db.append(crop_db(y.astype(np.float32), crop.y_px))
+            errors.append(np.abs(y - crop.y_px)[there])
+    model.train()
+    good = np.array([v for v in db if np.isfinite(v)])
+    return {
+        "median_db": float(np.median(good)), "mean_db": float(good.mean()), "worst10_db": float(np.percentile(good, 10)),
+        "position_px": float(np.median(np.concatenate(errors))), "presence": right / max(total, 1),
+    }  # fmt: skip
+
+
+def validation_crops(signals: Signals, n: int) -> list[Crop]:
+    """Always the same crops, from signals that training never sees."""
+    crops = []
+    for seed in range(n):
+        rng = np.random.default_rng([seed, 77])
+        style = competition_style(rng) if seed % 4 == 0 else random_style(rng, bundled_fonts_only=True)
+        mv = signals.mv[seed % len(signals.mv)] if len(signals.mv) else signals.draw(rng)
+        crops.append(draw_crop(rng, compose(rng, mv, signals.fs_hz, style)))
+    return crops
+
+
+def train(signals: Signals, held_out: Signals, out: Path, recipe: Recipe, workers: int, start: Path | None, pool: Path | None) -> None:
+    """Train within ``recipe.minutes``, checkpoint every few minutes, export ``out``/model.onnx and check it against torch."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    torch.manual_seed(recipe.seed)
+    out.mkdir(parents=True, exist_ok=True)
+    model = TraceNetwork().to(device).to(memory_format=torch.channels_last)
+    if start is not None:
+        load_weights(model, start)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.rate, weight_decay=recipe.weight_decay)
+    loader: DataLoader[Any] = DataLoader(
+        Crops(signals, recipe, pool), batch_size=recipe.batch, num_workers=workers, prefetch_factor=8 if workers else None,
+        # A forked worker inherits the locks of OpenCV's and torch's thread pools and may wait for ever.
+        multiprocessing_context="spawn" if workers else None,
+    )
+    crops = validation_crops(held_out, 64)
+    log = (out / "log.jsonl").open("a")
+    begun, step, last_check, last_save = time.monotonic(), 0, 0.0, 0.0
+    for rgb, y in loader:
+        minutes = (time.monotonic() - begun) / 60
+        done = minutes / recipe.minutes
+        if done >= 1:
+            break
+        rate = recipe.rate * min(1.0, done / recipe.warmup + 0.05) * 0.5 * (1 + math.cos(math.pi * done))
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        image = rgb.to(device).permute(0, 3, 1, 2).float().contiguous(memory_format=torch.channels_last)
+        y = y.to(device)
+        with torch.autocast(device, dtype=torch.bfloat16):
+            logits, presence = model(image)
+        entropy, decoded = line_loss(logits.float(), y, recipe.sigma_px)
+        chance = F.binary_cross_entropy_with_logits(presence.float(), torch.isfinite(y).float())
+        loss = entropy + recipe.decoded_weight * decoded + recipe.presence_weight * chance
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 2.0)
+        optimizer.step()
+        step += 1
+        if step % 50 == 0:
+            line = {"step": step, "minutes": round(minutes, 2), "crops_s": round(step * recipe.batch / (minutes * 60), 1),
+                    "entropy": round(float(entropy), 4), "decoded": round(float(decoded), 4), "presence": round(float(chance), 4)}  # fmt: skip
+            print(json.dumps(line), flush=True)
+        if minutes - last_check > max(3.0, recipe.minutes / 12):
+            last_check = minutes
+            scores = {"step": step, "minutes": round(minutes, 2), **validate(model, crops, device)}
+            print(json.dumps(scores), flush=True)
+            log.write(json.dumps(scores) + "\n")
+            log.flush()
+        if minutes - last_save > 5:
+            last_save = minutes
+            torch.save(model.state_dict(), out / "checkpoint.pt")
+    torch.save(model.state_dict(), out / "checkpoint.pt")
+    scores = validate(model, crops, device)
+    example = np.stack([c.rgb for c in crops[:2]])
+    export(model, example, out / "model.onnx")
+    summary = {"recipe": asdict(recipe), "steps": step, "crops": step * recipe.batch, "validation": scores,
+               "strip_px": STRIP_PX, "columns_per_px": COLUMNS_PER_PX, "px_per_mm": SHEET_PX_PER_MM, "crop_px": CROP_PX}  # fmt: skip
+    (out / "training.json").write_text(json.dumps(summary, indent=2) + "\n")
+    print(json.dumps(summary), flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--signals", type=Path, help="folder with signals.py; without it all patients are simulated")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--start", type=Path, help="checkpoint.pt or model.onnx to go on from")
+    parser.add_argument("--pool", type=Path, help="folder of captured, flattened pages (ecglift.training.pool)")
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=0, help="torch threads, 0: torch's choice")
+    for name, value in asdict(Recipe()).items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
+    args = parser.parse_args()
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    recipe = Recipe(**{name: getattr(args, name) for name in asdict(Recipe())})
+    none = Signals(np.zeros((0, 12, 0), np.float32))
+    signals, held_out = (load_signals(args.signals, s) if args.signals else none for s in ("train", "val"))
+    train(signals, held_out, args.out, recipe, args.workers, args.start, args.pool)
+
+
+if __name__ == "__main__":
+    main()

@@ -106,7 +106,7 @@ def digitize_job(job: Job, settings: Settings, output: Output | None) -> tuple[P
     """
     results: list[PageResult] = []
     named = False
-    for run in _runs(job, settings):
+    for run in Digitizer(settings).pages(job.source if job.data is None else job.data):
         stem = f"{job.stem}-page{run.page.index + 1}" if named and run.page else job.stem
         named = named or run.status != "failed"
         written: tuple[Path, ...] = ()
@@ -125,15 +125,6 @@ def digitize_job(job: Job, settings: Settings, output: Output | None) -> tuple[P
 
 def _result(job: Job, run: Run, written: tuple[Path, ...] = ()) -> PageResult:
     return PageResult(job.source, run.status, run.problems, run.to_dict() | {"source": job.source}, written)
-
-
-def _runs(job: Job, settings: Settings) -> Iterator[Run]:
-    try:
-        yield from Digitizer(settings).pages(job.source if job.data is None else job.data)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        problem = Problem("cannot-open", "source", f"the file cannot be opened: {reason}; check its name", "error")
-        yield Run(job.source, settings).failed(problem)
 
 
 def _write(run: Run, stem: str, output: Output) -> tuple[Path, ...]:

@@ -22,7 +22,7 @@ from ecglift.settings import Settings
 if TYPE_CHECKING:
     from ecglift.paper import Layout
     from ecglift.sheet import Sheet, Trace
-    from ecglift.source import SourcePage
+    from ecglift.source import Source, SourcePage
     from ecglift.stages.check import Checks
     from ecglift.stages.grid import Grid
     from ecglift.stages.layout import SheetReading
@@ -201,10 +201,10 @@ class Digitizer:
     settings: Settings = field(default_factory=Settings)
     line: tuple[Step, ...] = LINE
 
-    def pages(self, source: Any) -> Iterator[Run]:
+    def pages(self, source: Source) -> Iterator[Run]:
         """One run for every page of ``source``: a path, bytes, a binary file, or an image array (h, w) or (h, w, 3).
 
-        OSError when a path cannot be opened; everything else that can be wrong with a source or page is in its run.
+        Whatever is wrong with the source or a page is in its run; TypeError or ValueError when it is none of the above.
         """
         from ecglift.source import open_pages
 
@@ -259,17 +259,17 @@ def _internal_error(stage: str, error: Exception, severity: Severity) -> Problem
     return Problem("internal-error", stage, message, severity)
 
 
-def digitize_all(source: Any, **options: Any) -> list[Recording]:
+def digitize_all(source: Source, **options: Any) -> list[Recording]:
     """A recording for every page of ``source``; ``options`` are the fields of :class:`ecglift.settings.Settings`."""
     return [run.recording for run in Digitizer(Settings(**options)).pages(source)]
 
 
-def digitize(source: Any, **options: Any) -> Recording:
+def digitize(source: Source, **options: Any) -> Recording:
     """The recording of the first page of ``source`` that holds an ECG; ``options`` are the fields of
     :class:`ecglift.settings.Settings`.
 
     When no page could be read the recording is empty, its status is "failed" and its problems say why.
-    OSError when a path cannot be opened, ValueError or TypeError when an option is wrong.
+    ValueError or TypeError when an argument is wrong.
     """
     first: Recording | None = None
     for run in Digitizer(Settings(**options)).pages(source):

@@ -13,7 +13,6 @@ from typing import Any, Final, Literal
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from ecglift.geometry import Matrix, PageMap, Points
 from ecglift.press import damage, optics, scene, warp
@@ -451,6 +450,25 @@ def _on_field(values: Field, coarse_shape: tuple[int, int]) -> Field:
     return np.asarray(cv2.resize(values, (coarse_shape[1], coarse_shape[0]), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
+def _framed(
+    page: Page, rng: np.random.Generator, shape: warp.Shape, pose: warp.Pose, subject: warp.Box, crop: bool, px_per_mm: float
+) -> tuple[PageMap, tuple[int, int]]:
+    """Map and (height, width) of a photo in which the subject fills the frame but for margins; a crop may cut into it."""
+    size = np.array(_turned_size(subject[2] - subject[0], subject[3] - subject[1], -pose.roll_deg)) * px_per_mm
+    margins = rng.uniform(-0.02, 0.06, 4) if crop else rng.uniform(-0.01, 0.14, 4)
+    if not crop and rng.random() < 0.2:
+        margins = margins + rng.uniform(0, 0.2)
+    lead = margins[:2] * size.max()
+    frame = size + lead + margins[2:] * size.max()
+    frame_px = max(int(frame[0]), 48), max(int(frame[1]), 48)
+    box_px = (float(lead[0]), float(lead[1]), float(lead[0] + size[0]), float(lead[1] + size[1]))
+    # A crop made after the shot leaves the optical axis anywhere near the middle.
+    off = rng.normal(0.5, 0.1 if crop else 0.01, 2)
+    principal = frame_px[0] * float(off[0]), frame_px[1] * float(off[1])
+    page_map = warp.photographed(shape, pose, subject, frame_px, box_px, principal_px=principal)
+    return page_map, (frame_px[1], frame_px[0])
+
+
 def _photographed(page: Page, rng: np.random.Generator, s: CaptureSettings, style: _PhotoStyle, wear: damage.Wear | None = None) -> _Drawn:
     px_per_mm = _scale(page, rng, s, 3.0, 10.0, 1.7 if not style.crop else 1.0)
     before = _between(rng, 1.0, 2.0) if rng.random() < 0.5 and px_per_mm < 6 else 1.0
@@ -469,17 +487,7 @@ def _photographed(page: Page, rng: np.random.Generator, s: CaptureSettings, styl
     )
     shape, creases = _paper_shape(page, rng, style, s.severity)
     subject = _subject(page) if style.crop else (0.0, 0.0, page.width_mm, page.height_mm)
-    wide, high = _turned_size(subject[2] - subject[0], subject[3] - subject[1], rotation + 90 * turns)
-    size = np.array([wide, high]) * sensor_scale
-    margins = rng.uniform(-0.02, 0.06, 4) if style.crop else rng.uniform(-0.01, 0.14, 4) + (0.2 * rng.random() if rng.random() < 0.2 else 0.0)
-    lead = margins[:2] * size.max()
-    frame = size + lead + margins[2:] * size.max()
-    frame_px = max(int(frame[0]), 48), max(int(frame[1]), 48)
-    box_px = (float(lead[0]), float(lead[1]), float(lead[0] + size[0]), float(lead[1] + size[1]))
-    # A crop made after the shot leaves the optical axis anywhere near the middle.
-    principal = (frame_px[0] * float(rng.normal(0.5, 0.1 if style.crop else 0.01)), frame_px[1] * float(rng.normal(0.5, 0.1 if style.crop else 0.01)))
-    page_map = warp.photographed(shape, pose, subject, frame_px, box_px, principal_px=principal)
-    pixels = frame_px[1], frame_px[0]
+    page_map, pixels = _framed(page, rng, shape, pose, subject, style.crop, sensor_scale)
     coarse = warp.coarse_mm(page_map, pixels)
     if creases:
         wear = (wear or damage.Wear.none(page.width_mm, page.height_mm)).creased(rng, creases)
@@ -493,7 +501,7 @@ def _photographed(page: Page, rng: np.random.Generator, s: CaptureSettings, styl
         image = _laid_on(image, alpha, optics.lit(ground, np.repeat(np.asarray(drop, np.float32)[..., None], 3, axis=2)))
         for _ in range(rng.binomial(2, 0.06)):
             image = _held(image, page, page_map, rng, sensor_scale)
-    image, meta = _exposed(image, rng, s, style, shape, coarse, sensor_scale)
+    image, meta = _exposed(image, rng, s, shape, coarse, sensor_scale)
     if before > 1:
         image, page_map = _resized(image, page_map, 1 / before)
     for _ in range(1 + rng.binomial(2, 0.3)):
@@ -517,12 +525,11 @@ def _exposed(
     image: Image,
     rng: np.random.Generator,
     s: CaptureSettings,
-    style: _PhotoStyle,
     shape: warp.Shape,
     coarse: Points,
     px_per_mm: float,
 ) -> tuple[Image, dict[str, Any]]:
-    """Light, lens, sensor and the phone's processing."""
+    """Light on a sheet of paper, then all that the phone does."""
     pixels = image.shape[0], image.shape[1]
     grid = coarse.shape[0], coarse.shape[1]
     hard = 0.35 + 0.65 * s.severity
@@ -539,16 +546,21 @@ def _exposed(
     if rng.random() < 0.3:
         veil = np.full(grid, rng.uniform(0, 0.12), np.float32)
         haze = veil if haze is None else np.maximum(haze, veil)
-    image = optics.lit(image, light, haze)
+    return _developed(optics.lit(image, light, haze), rng, s, px_per_mm)
+
+
+def _developed(image: Image, rng: np.random.Generator, s: CaptureSettings, px_per_mm: float) -> tuple[Image, dict[str, Any]]:
+    """Lens, exposure, sensor and the phone's processing."""
+    hard = 0.35 + 0.65 * s.severity
     if rng.random() < 0.3:
         image = optics.coloured_fringes(image, float(rng.normal(0, 0.0004)))
     image = optics.blurred(image, rng, min(_between(rng, 0.35, 1.6), 0.17 * px_per_mm))
     middle = image[image.shape[0] // 4 : -image.shape[0] // 4 : 8, image.shape[1] // 4 : -image.shape[1] // 4 : 8]
     bright = max(float(np.percentile(middle, 70)) / 255, 0.1)
-    wanted = rng.uniform(0.5, 1.0) if rng.random() < 0.9 else rng.uniform(0.32, 0.5)
+    wanted = rng.uniform(0.6, 1.02) if rng.random() < 0.88 else rng.uniform(0.35, 0.6)
     contrast = float(rng.uniform(0, 0.9))
     image = optics.toned(image, wanted / bright, optics.balance(rng, 0.07), contrast, float(rng.uniform(0.85, 1.3)))
-    noise = _between(rng, 0.7, 9.0) * hard
+    noise = _between(rng, 0.5, 7.0) * hard
     image = optics.sensed(image, rng, min(noise, 60 * wanted * 0.2), bayer=bool(rng.random() < 0.8))
     image = optics.finished(image, rng, float(rng.uniform(0, 0.9)), float(rng.choice([0.0, rng.uniform(0.2, 2.2)], p=[0.2, 0.8])), float(rng.uniform(0.6, 1.8)))
     meta: dict[str, Any] = {"exposure": round(float(wanted), 3), "noise": round(float(noise), 2)}
@@ -570,6 +582,85 @@ def _photo_folded(page: Page, rng: np.random.Generator, s: CaptureSettings) -> _
     return _photographed(page, rng, s, _PhotoStyle(crop=bool(rng.random() < 0.5), fold=1.0, crumple_mm=0.4))
 
 
+def _stained(page: Page, rng: np.random.Generator, s: CaptureSettings) -> _Drawn:
+    wear = damage.stained(rng, page.width_mm, page.height_mm, s.severity)
+    if rng.random() < 0.2:
+        return _scanned(page, rng, s, "colour", wear)
+    return _photographed(page, rng, s, _PhotoStyle(crop=bool(rng.random() < 0.4), wave_deg=9.0, crumple_mm=0.5), wear)
+
+
+def _damaged(page: Page, rng: np.random.Generator, s: CaptureSettings) -> _Drawn:
+    wear = damage.damaged(rng, page.width_mm, page.height_mm, s.severity)
+    style = _PhotoStyle(crop=bool(rng.random() < 0.35), wave_deg=9.0, curl_deg=32.0, fold=1.0, crumple_mm=0.9)
+    return _photographed(page, rng, s, style, wear)
+
+
+def _mould_colour(page: Page, rng: np.random.Generator, s: CaptureSettings) -> _Drawn:
+    return _scanned(page, rng, s, "colour", damage.mouldy(rng, page.width_mm, page.height_mm, s.severity))
+
+
+def _mould_bw(page: Page, rng: np.random.Generator, s: CaptureSettings) -> _Drawn:
+    # Where mould is as dark as ink a fixed threshold would swallow the trace, so these stay grey.
+    return _scanned(page, rng, s, "grey", damage.mouldy(rng, page.width_mm, page.height_mm, s.severity))
+
+
+# Screens
+
+
+def _screen(page: Page, rng: np.random.Generator, s: CaptureSettings) -> _Drawn:
+    """A photo of a laptop's or a monitor's screen that shows the page in a viewer."""
+    crop = bool(rng.random() < 0.45)
+    px_per_mm = _scale(page, rng, s, 3.2, 9.0, 1.0 if crop else 1.7)
+    shown_px_per_mm = _between(rng, 2.8, 6.5)
+    camera_px = px_per_mm / shown_px_per_mm  # camera pixels per screen pixel
+    before = 1.0
+    if camera_px < 1.3:  # phones have more pixels than this; what is sent on is shrunk afterwards
+        before = min(rng.uniform(1.3, 2.2) / camera_px, math.sqrt(max(9e6 / (page.width_mm * page.height_mm * px_per_mm**2 * 1.6), 1.0)))
+    sensor_scale = px_per_mm * before
+    rotation, turns = _turn(rng, s, 2.0)
+    pose = warp.Pose(
+        float(np.clip(rng.normal(0, 9), -30, 30)),
+        float(np.clip(rng.normal(0, 9), -30, 30)),
+        -(rotation + 90 * turns),
+        float(rng.uniform(0.65, 1.4)),
+        float(rng.normal(0, 0.05)) * s.severity,
+        float(rng.normal(0, 0.02)) * s.severity,
+    )
+    subject = _subject(page) if crop else (0.0, 0.0, page.width_mm, page.height_mm)
+    page_map, pixels = _framed(page, rng, warp.flat_shape(page.width_mm, page.height_mm, 10.0), pose, subject, crop, sensor_scale)
+    coarse = warp.coarse_mm(page_map, pixels)
+    display, origin_mm = scene.viewer(render(page, shown_px_per_mm), rng, shown_px_per_mm)
+    if rng.random() < 0.3:
+        display[..., :3] = optics.jpeg(np.ascontiguousarray(display[..., :3]), int(rng.integers(40, 95)))
+    four = warp.warped(display, shown_px_per_mm, origin_mm, coarse, pixels)
+    image, alpha = np.ascontiguousarray(four[..., :3]), np.ascontiguousarray(four[..., 3])
+    u = warp.upsampled((coarse[..., 0] - origin_mm[0]) * shown_px_per_mm, warp.INVERSE_STEP_PX, pixels)
+    v = warp.upsampled((coarse[..., 1] - origin_mm[1]) * shown_px_per_mm, warp.INVERSE_STEP_PX, pixels)
+    sigma = rng.uniform(0.28, 0.55)
+    attenuation = math.exp(-2 * (math.pi * sigma / max(camera_px * before, 0.3)) ** 2)
+    image = optics.pixel_grid(image, u, v, rng.uniform(0.2, 0.95) * attenuation * (0.3 + 0.7 * s.severity), rng.uniform(0.1, 0.6) * attenuation)
+    if int(alpha.min()) < 255:
+        room = optics.toned(scene.background(rng, pixels), rng.uniform(0.15, 0.8), (1, 1, 1), 0, 1)
+        image = _laid_on(image, alpha, room)
+    grid = coarse.shape[0], coarse.shape[1]
+    light = _on_field(optics.ambient(rng, pixels, rng.uniform(0.1, 0.9)), grid)
+    if rng.random() < 0.3:  # the shutter catches the display's refresh
+        rows = np.arange(grid[0], dtype=np.float32)[:, None, None]
+        light *= 1 + np.float32(rng.uniform(0.01, 0.1)) * np.sin(rows * np.float32(rng.uniform(2, 14) * np.pi / grid[0]) + np.float32(rng.uniform(0, 6)))
+    haze = np.full(grid, rng.uniform(0, 0.15), np.float32)
+    if rng.random() < 0.5:
+        haze = np.maximum(haze, _on_field(optics.glare(rng, pixels, rng.uniform(0.05, 0.5) * s.severity), grid))
+    image = optics.lit(image, light, haze)
+    image, meta = _developed(image, rng, s, sensor_scale)
+    if before > 1:
+        image, page_map = _resized(image, page_map, 1 / before)
+    for _ in range(1 + rng.binomial(2, 0.3)):
+        meta["jpeg"] = int(rng.integers(35, 97))
+        image = optics.jpeg(image, meta["jpeg"], bool(rng.random() < 0.8))
+    meta.update(px_per_mm=px_per_mm, shown_px_per_mm=shown_px_per_mm, rotation_deg=rotation, quarter_turns=turns)
+    return image, replace(page_map, residual_mm=0.0), meta
+
+
 _MAKERS: Final[dict[str, Callable[[Page, np.random.Generator, CaptureSettings], _Drawn]]] = {
     "clean": _clean,
     "colour_scan": _colour_scan,
@@ -579,4 +670,9 @@ _MAKERS: Final[dict[str, Callable[[Page, np.random.Generator, CaptureSettings], 
     "photo": _photo,
     "photo_crop": _photo_crop,
     "photo_folded": _photo_folded,
+    "screen": _screen,
+    "stained": _stained,
+    "damaged": _damaged,
+    "mould_colour": _mould_colour,
+    "mould_bw": _mould_bw,
 }

@@ -353,3 +353,24 @@ def streaks(image: Image, rng: np.random.Generator, count: int) -> Image:
         column[:, x : x + int(rng.integers(1, 4))] *= rng.uniform(0.8, 1.1, 3).astype(np.float32)
     column += cv2.GaussianBlur(rng.standard_normal((1, width, 1), np.float32), (0, 0), 2)[..., None] * np.float32(rng.uniform(0, 0.01))
     return np.asarray(cv2.convertScaleAbs(image * column), np.uint8)
+
+
+def pixel_grid(image: Image, u: Field, v: Field, across: float, down: float) -> Image:
+    """The picture of a display whose pixels show: stripes of red, green and blue along ``u`` and dark gaps along ``v``.
+
+    ``u``, ``v``: (h, w) display coordinates in display pixels (edges whole); ``across``, ``down``: contrast left after the lens, 0 to 1.
+    Sampled at the camera's pixels the stripes beat with them: that is the moiré.
+    """
+    turn = np.float32(2 * np.pi)
+    phase = u * turn
+    c, n = np.cos(phase), np.sin(phase)
+    rows = 1 - np.float32(down) * np.cos(v * turn)
+    out = np.empty_like(image)
+    for k in range(3):
+        # Stripe k is centred (k + ½)/3 of the way through its pixel.
+        shift = np.float32(2 * np.pi * (k + 0.5) / 3)
+        stripe = 1 + np.float32(across) * (c * np.cos(shift) + n * np.sin(shift))
+        stripe *= rows
+        stripe *= image[..., k]
+        out[..., k] = cv2.convertScaleAbs(stripe)
+    return out

@@ -160,3 +160,43 @@ def fingers(image: Image, rng: np.random.Generator, edge_px: NDArray[np.float64]
         nail = (float(tip[0]), float(tip[1])), (float(width * 0.55), float(width * 0.65)), float(np.degrees(np.arctan2(inward[1], inward[0])) + 90)
         cv2.ellipse(out, nail, tuple(float(v) for v in np.clip(skin * 1.12 + 8, 0, 255)), -1, cv2.LINE_AA)
     return out
+
+
+def viewer(shown: Image, rng: np.random.Generator, px_per_mm: float) -> tuple[Image, tuple[float, float]]:
+    """A display that shows a page in a program's window: (h, w, 4) uint8 premultiplied RGBA at display pixels, and its corner in page mm.
+
+    Around the page: the window's ground, bars with buttons, text or thumbnails, then the display's black bezel.
+    """
+    height, width = shown.shape[:2]
+    left, right, top, bottom = (int(v) for v in rng.uniform(0, 0.18, 4) * max(width, height))
+    bezel = int(rng.uniform(5, 25) * px_per_mm)
+    ground = rng.choice([30, 60, 82, 128, 205, 240, 255]) + rng.normal(0, 3, 3)
+    out = np.zeros((height + top + bottom + 2 * bezel, width + left + right + 2 * bezel, 4), np.uint8)
+    out[..., 3] = 255
+    out[..., :3] = np.uint8(rng.uniform(5, 45))
+    inner = out[bezel : out.shape[0] - bezel, bezel : out.shape[1] - bezel]
+    inner[..., :3] = np.clip(ground, 0, 255)
+    for side, room in enumerate((top, bottom, left, right)):
+        if room > 14 and rng.random() < 0.7:
+            bar = (inner[: room // 2], inner[-(room // 2) :], inner[:, : room // 2], inner[:, -(room // 2) :])[side]
+            _bar(bar, rng)
+    inner[top : top + height, left : left + width, :3] = shown
+    return out, (-(left + bezel) / px_per_mm, -(top + bezel) / px_per_mm)
+
+
+def _bar(bar: Image, rng: np.random.Generator) -> None:
+    """A tool bar, task bar or list, drawn in place."""
+    tone = float(rng.uniform(20, 250))
+    bar[..., :3] = np.uint8(tone)
+    ink = (255 - tone,) * 3
+    height, width = bar.shape[:2]
+    layer = np.ascontiguousarray(bar[..., :3])
+    for _ in range(int(rng.integers(2, 25))):
+        x, y = int(rng.integers(width)), int(rng.integers(height))
+        if rng.random() < 0.5:
+            words = "".join(rng.choice(list("abcdefghiklmnoprstu  "), int(rng.integers(3, 16))))
+            cv2.putText(layer, words, (x, y), cv2.FONT_HERSHEY_SIMPLEX, 0.4, ink, 1, cv2.LINE_AA)
+        else:
+            colour = tuple(float(c) for c in rng.uniform(0, 255, 3))
+            cv2.rectangle(layer, (x, y), (x + int(rng.integers(6, 24)), y + int(rng.integers(6, 24))), colour, -1 if rng.random() < 0.6 else 1)
+    bar[..., :3] = layer

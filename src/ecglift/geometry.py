@@ -52,6 +52,23 @@ def fit_homography(source: Points, target: Points, weights: NDArray[np.float64] 
     return np.asarray(h / h[2, 2])
 
 
+def _interpolation(n: int, every: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Weights (n, m) that interpolate n even steps from every ``every``-th, and the m indices (the last may lie beyond n − 1)."""
+    m = (n - 1) // every + 2
+    at = np.arange(n)
+    left, part = at // every, (at % every) / every
+    weights = np.zeros((n, m), np.float32)
+    weights[at, left] = 1.0 - part
+    weights[at, left + 1] = part
+    return weights, np.arange(m) * every
+
+
+def _extrapolated(values: NDArray[np.float64], index: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Evenly spaced ``values`` at ``index``, which may go beyond the end."""
+    step = (values[-1] - values[0]) / (len(values) - 1) if len(values) > 1 else 1.0
+    return np.asarray(values[0] + step * index)
+
+
 @dataclass(frozen=True)
 class PageMap:
     """A smooth map between the millimetres of a sheet and the pixels of an image of it, both ways.
@@ -103,7 +120,7 @@ class PageMap:
         """Pixels (..., 2) of the image where the sheet's points ``mm`` (..., 2) are seen."""
         mm = np.asarray(mm, float)
         px = apply_homography(self.homography, mm)
-        return px + self._residual(mm) if self.residual_px.size else px
+        return px + self._residual(mm.reshape(-1, 2)).reshape(mm.shape) if self.residual_px.size else px
 
     def to_mm(self, px: Points, iterations: int = 12) -> Points:
         """Millimetres (..., 2) on the sheet that are seen at the image's pixels ``px`` (..., 2): fixed point, to 1e-6 px."""
@@ -127,6 +144,16 @@ class PageMap:
         dx = self.to_px(mm + ex) - self.to_px(mm - ex)
         dy = self.to_px(mm + ey) - self.to_px(mm - ey)
         return np.stack([np.hypot(dx[..., 0], dx[..., 1]), np.hypot(dy[..., 0], dy[..., 1])], axis=-1)
+
+    def raster(self, x_mm: NDArray[np.float64], y_mm: NDArray[np.float64], every: int = 8) -> NDArray[np.float32]:
+        """Pixels (rows, columns, 2) float32 of the lattice with evenly spaced columns ``x_mm`` and rows ``y_mm``, for resampling.
+
+        Computed at every ``every``-th point and bilinear in between: for points 1/8 mm apart that is exact to about 0.01 px.
+        """
+        wx, kx = _interpolation(len(x_mm), every)
+        wy, ky = _interpolation(len(y_mm), every)
+        nodes = self.to_px(np.stack(np.meshgrid(_extrapolated(x_mm, kx), _extrapolated(y_mm, ky)), axis=-1))
+        return np.stack([(wy @ nodes[..., k].astype(np.float32)) @ wx.T for k in (0, 1)], axis=-1)
 
     def after(self, px_to_px: Matrix) -> PageMap:
         """The same sheet seen in an image that was transformed by a 3×3 pixel-to-pixel homography (crop, turn, resize).

@@ -21,7 +21,8 @@ MAY_IMPORT = {
     "source": VALUES,
     "settings": VALUES,
     "lattice": VALUES,
-    "stages": VALUES | {"models", "source", "lattice"},
+    "reading": VALUES,
+    "stages": VALUES | {"models", "source", "lattice", "reading"},
     "press": VALUES,
 }
 """Rooms that are not named may import what they like, except training, which nobody does."""

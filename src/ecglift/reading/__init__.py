@@ -1,0 +1,1 @@
+"""Reading a flat sheet: turning it upright, finding rows, weighing arrangements. The layout stage is made of these."""

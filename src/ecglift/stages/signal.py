@@ -289,6 +289,7 @@ def _merge(main: _Row, other: _Row, fs_hz: float, settings: SignalSettings) -> t
     both = np.isfinite(main.mv) & np.isfinite(moved)
     # Each print has its own zero line; the strip's rules, since its whole length is what is reported.
     moved -= np.median(moved[both] - main.mv[both])
+    agreement["double_gain"] = _ratio(moved[both], main.mv[both])
     spread = np.hypot(main.sigma_mv, other.sigma_mv)
     agree = both & (np.abs(moved - main.mv) <= 3 * np.maximum(spread, 1e-3))
     if agree.sum() < 0.9 * both.sum():
@@ -302,6 +303,11 @@ def _merge(main: _Row, other: _Row, fs_hz: float, settings: SignalSettings) -> t
         np.where(agree, np.maximum(main.presence, other.presence), main.presence),
     )
     return mean.patched(_Row(moved, other.sigma_mv, other.presence), ~np.isfinite(main.mv)), agreement
+
+
+def _ratio(a: Floats, b: Floats) -> float:
+    """How many times larger ``a`` is than ``b``, both (n,): ratio of their spreads; NaN when b is flat."""
+    return float(a.std() / b.std()) if b.std() > 0 else float("nan")
 
 
 def _best_lag(a: Floats, b: Floats, both: Mask, fs_hz: float, max_lag_s: float) -> tuple[float, float]:

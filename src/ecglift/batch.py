@@ -109,14 +109,7 @@ def digitize_job(job: Job, settings: Settings, output: Output | None) -> tuple[P
     for run in Digitizer(settings).pages(job.source if job.data is None else job.data):
         stem = f"{job.stem}-page{run.page.index + 1}" if named and run.page else job.stem
         named = named or run.status != "failed"
-        written: tuple[Path, ...] = ()
-        if output is not None:
-            try:
-                written = _write(run, stem, output)
-            except OSError as error:
-                problem = Problem("cannot-write", "output", f"the result could not be written: {error}", "error")
-                run = run.failed(problem)
-        results.append(_result(job, run, written))
+        results.append(_result(job, run) if output is None else _written(job, run, stem, output))
     if not named:
         return tuple(results)
     elsewhere = (r.status == "failed" and any(p.code in NO_ECG for p in r.problems) for r in results)
@@ -127,15 +120,29 @@ def _result(job: Job, run: Run, written: tuple[Path, ...] = ()) -> PageResult:
     return PageResult(job.source, run.status, run.problems, run.to_dict() | {"source": job.source}, written)
 
 
-def _write(run: Run, stem: str, output: Output) -> tuple[Path, ...]:
-    """The files written for one page: recordings only of a page that was read, pictures of whatever was found."""
-    output.folder.mkdir(parents=True, exist_ok=True)
+def _written(job: Job, run: Run, stem: str, output: Output) -> PageResult:
+    """The result of a page with its files: recordings only of a page that was read, pictures of whatever was found."""
     written: list[Path] = []
-    if run.status != "failed":
-        from ecglift import formats
+    problems: list[Problem] = []
+    for what, write in _writers(run, output.folder / stem, output):
+        try:
+            output.folder.mkdir(parents=True, exist_ok=True)
+            written.append(write())
+        except (OSError, ValueError, ImportError) as error:  # no room, not in this format, an extra is missing
+            problems.append(Problem("cannot-write", "output", f"{what} could not be written: {error}", "error"))
+    for problem in problems:
+        run = run.failed(problem)
+    return _result(job, run, tuple(written))
 
-        written += [formats.save(run.recording, output.folder / f"{stem}.{suffix}") for suffix in output.formats]
-    return tuple(written)
+
+def _writers(run: Run, base: Path, output: Output) -> Iterator[tuple[str, Callable[[], Path]]]:
+    """What is to be written for a page, each with the function that writes it and gives its path."""
+    if run.status != "failed":
+        from ecglift.formats import format_of, save
+
+        for name in output.formats:
+            path = base.with_name(base.name + format_of("", name).suffixes[0])
+            yield path.name, partial(save, run.recording, path, name)
 
 
 def digitize_files(

@@ -89,7 +89,7 @@ def digitize(
     output
         Folder for what is written. Without it, the CSV of one file goes to stdout.
     to
-        Format to write, by its suffix: csv, npz, hea, …; may be given several times. Default csv.
+        Format to write: csv, npz, wfdb, dicom, aecg, fhir, edf; may be given several times. Default csv.
     fs
         Samples per second.
     speed
@@ -240,14 +240,13 @@ def _settings(**told: Any) -> Settings:
 
 
 def _formats(to: list[str] | None) -> tuple[str, ...]:
-    from ecglift import formats
+    from ecglift.formats import formats
 
-    wanted = [suffix.lower().lstrip(".") for item in to or ["csv"] for suffix in item.split(",")]
-    known = [suffix.lstrip(".") for suffix in formats.writers()]
-    for suffix in wanted:
-        if suffix not in known:
-            raise WrongUsage(f"--to {suffix} is not known; formats are {', '.join(known)}")
-    return tuple(dict.fromkeys(wanted))
+    known = {key: f.name for f in formats().values() for key in (f.name, *(s.lstrip(".") for s in f.suffixes))}
+    wanted = [word.lower().lstrip(".") for item in to or ["csv"] for word in item.split(",")]
+    if unknown := [word for word in wanted if word not in known]:
+        raise WrongUsage(f"--to {unknown[0]} is not known; formats are {', '.join(formats())}")
+    return tuple(dict.fromkeys(known[word] for word in wanted))
 
 
 def _processes(jobs: int) -> int:

@@ -149,7 +149,7 @@ def _orient(settings: Settings, page: SourcePage) -> Orientation:
 def _grid(settings: Settings, page: SourcePage, orientation: Orientation) -> Grid:
     from ecglift.stages.grid import GridSettings, find_grid
 
-    return find_grid(page.image, GridSettings(px_per_mm=settings.px_per_mm), orientation)
+    return find_grid(page.image, GridSettings(settings.px_per_mm, page.dpi), orientation)
 
 
 def _rectify(settings: Settings, page: SourcePage, grid: Grid) -> Sheet:

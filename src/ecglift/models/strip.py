@@ -103,6 +103,18 @@ def follow(log_p: NDArray[np.float32], step_cost: float = _STEP_COST) -> NDArray
     return path
 
 
+def _followed(log_p: NDArray[np.float32], step_cost: float) -> NDArray[np.int64]:
+    """The path at full resolution, found on pairs of rows and columns (a quarter of the work), then moved to the nearest maximum."""
+    rows, columns = log_p.shape
+    pairs = log_p[:, : columns - columns % 2].reshape(rows // 2, 2, columns // 2, 2).max(axis=1)
+    coarse = follow(pairs.mean(axis=2), 2 * step_cost)
+    path = np.repeat(2 * coarse, 2)
+    path = np.concatenate([path, path[-1:]])[:columns] if columns % 2 else path
+    near = np.clip(path[None, :] + np.arange(-2, 4)[:, None], 0, rows - 1)
+    best = np.take_along_axis(log_p, near, axis=0).argmax(axis=0)
+    return np.asarray(near[best, np.arange(columns)])
+
+
 def decode(
     logits: NDArray[np.float32], presence_logit: NDArray[np.float32], step_cost: float = _STEP_COST
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
@@ -112,7 +124,7 @@ def decode(
     expectation within a window around it, wide enough to hold the stroke that a steep line leaves in a column.
     """
     log_p = log_softmax(logits)
-    path = follow(log_p, step_cost)
+    path = _followed(log_p, step_cost)
     rows = logits.shape[0]
     steep = np.abs(np.gradient(path.astype(float))) if len(path) > 1 else np.zeros(len(path))
     half = _WINDOW_PX + int(np.ceil(min(float(steep.max(initial=0.0)), 40.0)))

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecglift.models.strip import COLUMNS_PER_PX, STRIP_PX
+from ecglift.press.capture import Capture
 from ecglift.press.page import Page
 from ecglift.press.render import render
 from ecglift.sheet import SHEET_PX_PER_MM
@@ -138,3 +139,80 @@ def photograph(rng: np.random.Generator, rgb: NDArray[np.uint8], px_per_mm: floa
         quality = int(rng.integers(25, 96))
         out = cv2.imdecode(cv2.imencode(".jpg", out, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR)
     return np.asarray(out, np.uint8)
+
+
+def captured_crops(rng: np.random.Generator, taken: Capture, n: int) -> list[Crop]:
+    """``n`` crops of a captured page, flattened by its true map but for a small error such as a grid finder leaves.
+
+    The line's truth follows the error: the network reads where the line is in the strip, not where it ought to be.
+    """
+    page = taken.page
+    rows = page.layout.rows()
+    baselines = sorted({p.baseline_mm for p in page.layout.panels})
+    pitch = min(np.diff(baselines), default=40.0)
+    width_mm, height_mm = CROP_PX / SHEET_PX_PER_MM, STRIP_PX / SHEET_PX_PER_MM
+    crops: list[Crop] = []
+    for _ in range(4 * n):
+        if len(crops) == n:
+            break
+        row = rows[int(rng.integers(len(rows)))]
+        centre_y = row[0].baseline_mm + float(rng.normal(0, min(0.3 + 0.05 * pitch, 1.5)))
+        x0 = float(rng.uniform(row[0].x0_mm - 8, max(row[-1].x1_mm - width_mm + 8, row[0].x0_mm - 7)))
+        corner, middle = np.array([x0, centre_y - height_mm / 2]), np.array([x0 + width_mm / 2, centre_y])
+        error = np.eye(2) + rng.normal(0, 0.004, (2, 2))
+        edges = np.array([(c, r) for c in (0, CROP_PX / 2, CROP_PX) for r in (0.3, 0.5, 0.7) * np.array(STRIP_PX)], float)
+        px = taken.map.to_px((corner + edges / SHEET_PX_PER_MM - middle) @ error.T + middle)
+        if ((px < 0) | (px > np.array(taken.image.shape[1::-1]) - 1)).any(axis=1).mean() > 0.35:
+            continue  # mostly outside the picture
+        rgb = _flattened(taken, corner, middle, error)
+        x_mm = x0 + (np.arange(CROP_PX * COLUMNS_PER_PX) + 0.5) / (SHEET_PX_PER_MM * COLUMNS_PER_PX)
+        fine = np.arange(x0 - 2, x0 + width_mm + 2, 0.025)
+        line = np.stack([fine, row_curve(page, row[0].row, fine)], axis=1)
+        seen = (line - middle) @ np.linalg.inv(error).T + middle
+        y_px = target(np.interp(x_mm, seen[:, 0], seen[:, 1]), corner[1] + 0.5 / SHEET_PX_PER_MM)
+        out = taken.map.to_px((np.stack([x_mm, np.where(np.isfinite(y_px), y_px / SHEET_PX_PER_MM + corner[1], middle[1])], 1) - middle)
+                              @ error.T + middle)  # fmt: skip
+        beyond = ((out < -0.5) | (out > np.array(taken.image.shape[1::-1]) - 0.5)).any(axis=1)
+        y_px[beyond] = np.nan
+        if rng.random() < 0.5:
+            rgb, y_px = rgb[:, ::-1], y_px[::-1]
+        crops.append(Crop(np.ascontiguousarray(rgb), np.ascontiguousarray(y_px)))
+    return crops
+
+
+def _flattened(taken: Capture, corner: NDArray[np.float64], middle: NDArray[np.float64], error: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """The crop's pixels, (STRIP_PX, CROP_PX, 3), in one resampling; outside the picture its paper colour."""
+    coarse = 8
+    c, r = np.meshgrid(np.arange(-coarse, CROP_PX + 2 * coarse, coarse), np.arange(-coarse, STRIP_PX + 2 * coarse, coarse))
+    mm = corner + np.stack([c + 0.5, r + 0.5], axis=-1) / SHEET_PX_PER_MM
+    px = taken.map.to_px((mm - middle) @ error.T + middle).astype(np.float32)
+    # Node k of the coarse grid is the fine pixel coarse·(k − 1): an affine warp with cubic weights fills in between.
+    to_coarse = np.array([[1 / coarse, 0, 1], [0, 1 / coarse, 1]], np.float32)
+    fine = cv2.warpAffine(px, to_coarse, (CROP_PX, STRIP_PX), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+    image = np.asarray(taken.image)
+    x0, y0 = np.clip(np.floor(fine.reshape(-1, 2).min(axis=0)).astype(int) - 8, 0, None)
+    x1, y1 = np.ceil(fine.reshape(-1, 2).max(axis=0)).astype(int) + 9
+    piece = image[y0:y1, x0:x1]
+    if not piece.size:
+        return np.full((STRIP_PX, CROP_PX, 3), 255, np.uint8)
+    scale = float(np.hypot(*(px[10, 11] - px[10, 10]))) / coarse
+    if scale > 1.15:  # finer than the strip: low-pass first, as the rectify stage does
+        piece = cv2.GaussianBlur(piece, (0, 0), 0.4 * float(np.sqrt(scale**2 - 1)) + 0.05)
+    paper = tuple(float(v) for v in np.median(piece[::5, ::5].reshape(-1, 3), axis=0))
+    return np.asarray(
+        cv2.remap(piece, fine - np.array([x0, y0], np.float32), None, cv2.INTER_LANCZOS4 if scale < 1.6 else cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT, borderValue=paper)
+    )
+
+
+def varied(rng: np.random.Generator, crop: Crop) -> Crop:
+    """The crop in other light, perhaps mirrored or upside down, perhaps shifted: for showing it once more."""
+    table = np.arange(256, dtype=np.float32) / 255
+    gains = np.float32(rng.uniform(0.7, 1.1)) * rng.uniform(0.93, 1.07, 3).astype(np.float32)
+    curves = np.power(np.clip(table[:, None] * gains, 0, 1), np.float32(np.exp(rng.normal(0, 0.2))))
+    rgb = cv2.LUT(crop.rgb, (curves * 255 + 0.5).astype(np.uint8)[:, None, :])
+    y = crop.y_px
+    if rng.random() < 0.5:
+        rgb, y = rgb[:, ::-1], y[::-1]
+    if rng.random() < 0.3:
+        rgb, y = rgb[::-1], STRIP_PX - 1 - y
+    return Crop(np.ascontiguousarray(rgb), np.ascontiguousarray(y))

@@ -25,21 +25,25 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, IterableDataset
 
 from ecglift.models.strip import COLUMNS_PER_PX, STRIP_PX
+from ecglift.press.capture import KINDS, Capture, CaptureSettings, capture
 from ecglift.press.compose import compose
+from ecglift.press.page import Page
 from ecglift.press.style import competition_style, random_style
 from ecglift.sheet import SHEET_PX_PER_MM
-from ecglift.training.crops import CROP_PX, Crop, draw_crop
+from ecglift.training.crops import CROP_PX, Crop, captured_crops, draw_crop, varied
 from ecglift.training.export import export, load_weights
 from ecglift.training.network import TraceNetwork
 from ecglift.training.signals import Signals, load_signals
 
-_GAMMA_COLUMNS = torch.arange(-4, 6)
+_NEAR = torch.arange(-4, 6)
 _WINDOW = torch.arange(-24, 25)
+_SHELF = 1500  # crops kept by a worker for replay: 0.6 GB
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train. ``sigma_px``: of the target; ``decoded_weight``: of the loss on the decoded line; ``mined``: share of crops from ``pool``."""
+    """How to train. ``sigma_px``: of the target; ``decoded_weight``: of the loss on the decoded line;
+    ``captured``: share of crops from captured pages; ``competition``: share of pages in the competition's layout."""
 
     minutes: float = 60.0
     batch: int = 16
@@ -48,41 +52,52 @@ class Recipe:
     decoded_weight: float = 0.3
     presence_weight: float = 0.5
     crops_per_page: int = 6
+    captured: float = 0.6
+    crops_per_capture: int = 18
+    replays: float = 8.0
     competition: float = 0.15
-    mined: float = 0.5
     weight_decay: float = 1e-4
     warmup: float = 0.02
     seed: int = 0
 
 
 class Crops(IterableDataset[tuple[NDArray[np.uint8], NDArray[np.float32]]]):
-    """An endless stream of crops; each worker prints its own pages, and reads finished ones from ``pool`` where that is given."""
+    """An endless stream of crops; each worker prints its own pages.
 
-    def __init__(self, signals: Signals, recipe: Recipe, pool: Path | None) -> None:
-        self.signals, self.recipe, self.pool = signals, recipe, pool
+    A captured page is dear, so its crops are shown ``recipe.replays`` times in all, mixed with others and varied each time.
+    """
+
+    def __init__(self, signals: Signals, recipe: Recipe) -> None:
+        self.signals, self.recipe = signals, recipe
 
     def __iter__(self) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
         info = torch.utils.data.get_worker_info()
-        worker = info.id if info else 0
         torch.set_num_threads(1)
         import cv2
 
         cv2.setNumThreads(1)
-        rng = np.random.default_rng([self.recipe.seed, worker, time.time_ns() % 2**32])
+        rng = np.random.default_rng([self.recipe.seed, info.id if info else 0, time.time_ns() % 2**32])
+        shelf: list[Crop] = []
         while True:
-            for crop in self._batch(rng):
-                yield crop.rgb, crop.y_px
+            for _ in range(4):
+                if rng.random() < self.recipe.captured:
+                    if len(shelf) < 100 or rng.random() < 1 / self.recipe.replays:
+                        shelf += captured_crops(rng, self._captured(rng), self.recipe.crops_per_capture)
+                        shelf = shelf[-_SHELF:]
+                    crops = [varied(rng, shelf[int(k)]) for k in rng.integers(len(shelf), size=self.recipe.crops_per_page)]
+                else:
+                    page = self._page(rng)
+                    crops = [draw_crop(rng, page) for _ in range(self.recipe.crops_per_page)]
+                for crop in crops:
+                    yield crop.rgb, crop.y_px
 
-    def _batch(self, rng: np.random.Generator) -> list[Crop]:
-        if self.pool is not None and rng.random() < self.recipe.mined:
-            from ecglift.training.pool import crops_from_pool
-
-            crops = crops_from_pool(rng, self.pool, self.recipe.crops_per_page)
-            if crops:
-                return crops
+    def _page(self, rng: np.random.Generator) -> Page:
         style = competition_style(rng) if rng.random() < self.recipe.competition else random_style(rng)
-        page = compose(rng, self.signals.draw(rng), self.signals.fs_hz, style)
-        return [draw_crop(rng, page) for _ in range(self.recipe.crops_per_page)]
+        return compose(rng, self.signals.draw(rng), self.signals.fs_hz, style)
+
+    def _captured(self, rng: np.random.Generator) -> Capture:
+        settings = CaptureSettings(max_megapixels=4.0)
+        return capture(self._page(rng), str(rng.choice(np.array(KINDS))), rng, settings)
 
 
 def line_loss(logits: Tensor, y: Tensor, sigma_px: float) -> tuple[Tensor, Tensor]:
@@ -94,7 +109,7 @@ def line_loss(logits: Tensor, y: Tensor, sigma_px: float) -> tuple[Tensor, Tenso
     log_p = F.log_softmax(logits, dim=1).permute(0, 2, 1)[there]  # (columns with a line, rows)
     y = y[there]
     base = y.floor().long()
-    at = (base[:, None] + _GAMMA_COLUMNS.to(y.device)[None]).clamp(0, STRIP_PX - 1)
+    at = (base[:, None] + _NEAR.to(y.device)[None]).clamp(0, STRIP_PX - 1)
     weight = torch.exp(-0.5 * ((at - y[:, None]) / sigma_px) ** 2)
     weight = weight / weight.sum(dim=1, keepdim=True)
     entropy = -(weight * log_p.gather(1, at)).sum(dim=1).mean()
@@ -147,7 +162,7 @@ def validation_crops(signals: Signals, n: int) -> list[Crop]:
     return crops
 
 
-def train(signals: Signals, held_out: Signals, out: Path, recipe: Recipe, workers: int, start: Path | None, pool: Path | None) -> None:
+def train(signals: Signals, held_out: Signals, out: Path, recipe: Recipe, workers: int, start: Path | None) -> None:
     """Train within ``recipe.minutes``, checkpoint every few minutes, export ``out``/model.onnx and check it against torch."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(recipe.seed)
@@ -157,7 +172,7 @@ def train(signals: Signals, held_out: Signals, out: Path, recipe: Recipe, worker
         load_weights(model, start)
     optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.rate, weight_decay=recipe.weight_decay)
     loader: DataLoader[Any] = DataLoader(
-        Crops(signals, recipe, pool), batch_size=recipe.batch, num_workers=workers, prefetch_factor=8 if workers else None,
+        Crops(signals, recipe), batch_size=recipe.batch, num_workers=workers, prefetch_factor=8 if workers else None,
         # A forked worker inherits the locks of OpenCV's and torch's thread pools and may wait for ever.
         multiprocessing_context="spawn" if workers else None,
     )
@@ -212,7 +227,6 @@ def main() -> None:
     parser.add_argument("--signals", type=Path, help="folder with signals.py; without it all patients are simulated")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--start", type=Path, help="checkpoint.pt or model.onnx to go on from")
-    parser.add_argument("--pool", type=Path, help="folder of captured, flattened pages (ecglift.training.pool)")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--threads", type=int, default=0, help="torch threads, 0: torch's choice")
     for name, value in asdict(Recipe()).items():
@@ -223,7 +237,7 @@ def main() -> None:
     recipe = Recipe(**{name: getattr(args, name) for name in asdict(Recipe())})
     none = Signals(np.zeros((0, 12, 0), np.float32))
     signals, held_out = (load_signals(args.signals, s) if args.signals else none for s in ("train", "val"))
-    train(signals, held_out, args.out, recipe, args.workers, args.start, args.pool)
+    train(signals, held_out, args.out, recipe, args.workers, args.start)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,8 @@ from ecglift.geometry import PageMap
 from ecglift.lattice.comb import find_combs, follow, integrate, tile_spectra
 from ecglift.lattice.contrast import find_contrast
 from ecglift.lattice.lock import Lock, coherence, lock
+from ecglift.lattice.orientation import Orientation
 from ecglift.problem import Problem, fail
-from ecglift.stages.orient import Orientation
 
 GridKind = Literal["lines", "major", "minor", "none"]
 How = Literal["grid", "given", "page"]

@@ -9,6 +9,10 @@ from numpy.typing import NDArray
 
 from ecglift.lattice.comb import find_combs, tile_spectra
 from ecglift.lattice.contrast import find_contrast
+from ecglift.lattice.orientation import Orientation
+
+
+__all__ = ["OrientSettings", "Orientation", "find_orientation"]
 
 
 @dataclass(frozen=True)
@@ -16,17 +20,6 @@ class OrientSettings:
     """``max_pixels``: size of the reduced copy that is looked at."""
 
     max_pixels: int = 700_000
-
-
-@dataclass(frozen=True)
-class Orientation:
-    """``rotation_deg``: turn of the grid in the image, clockwise as seen, −45 to 45 (quarter turns are decided on the flat sheet).
-
-    ``confidence``: that there is a grid at this angle, 0 to 1.
-    """
-
-    rotation_deg: float
-    confidence: float
 
 
 def find_orientation(image: NDArray[np.uint8], settings: OrientSettings = OrientSettings()) -> Orientation:

@@ -1,0 +1,1 @@
+"""Measurements of single stages against the press's truth."""

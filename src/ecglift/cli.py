@@ -72,6 +72,11 @@ def digitize(
     gain: float | None = None,
     layout: str | None = None,
     px_per_mm: float | None = None,
+    flip: Annotated[bool, Parameter(negative=())] = False,
+    limb_correction: bool = True,
+    baseline_hz: float | None = None,
+    mains_hz: float | None = None,
+    smooth_hz: float | None = None,
     overlay: Annotated[bool, Parameter(negative=())] = False,
     report: Annotated[bool, Parameter(negative=())] = False,
     as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
@@ -100,6 +105,16 @@ def digitize(
         Printed arrangement, instead of what is found: 3x4+1, 6x2, 12x1, …
     px_per_mm
         Scale of the image, for pages without a grid.
+    flip
+        Read every row twice, once mirrored: slower, a little more accurate.
+    limb_correction
+        Let Einthoven's and Goldberger's relations correct the limb leads.
+    baseline_hz
+        Take out baseline wander slower than this; usual: 0.5.
+    mains_hz
+        Take out mains hum: 50 or 60.
+    smooth_hz
+        Take out noise faster than this between the QRS complexes; usual: 40.
     overlay
         Also write STEM.overlay.png: what was read, drawn over the page.
     report
@@ -119,6 +134,11 @@ def digitize(
         gain_mm_mv=gain,
         layout=layout,
         px_per_mm=px_per_mm,
+        flip=flip,
+        limb_correction=limb_correction,
+        baseline_hz=baseline_hz,
+        mains_hz=mains_hz,
+        smooth_hz=smooth_hz,
         deidentify=deidentify,
     )
     formats = _formats(to)

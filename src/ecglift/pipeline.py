@@ -20,6 +20,7 @@ from ecglift.recording import Recording
 from ecglift.settings import Settings
 
 if TYPE_CHECKING:
+    from ecglift.geometry import PageMap
     from ecglift.paper import Layout
     from ecglift.sheet import Sheet, Trace
     from ecglift.source import Source, SourcePage
@@ -49,12 +50,22 @@ class Run:
     traces: tuple[Trace, ...] | None = None
     signal: Recording | None = None
     checks: Checks | None = None
+    corrected: Recording | None = None
     notes: tuple[Problem, ...] = ()
     timings_s: dict[str, float] = field(default_factory=dict)
 
     @property
     def layout(self) -> Layout | None:
         return self.reading.layout if self.reading else None
+
+    @property
+    def page_map(self) -> PageMap | None:
+        """The map to the page's pixels from the upright sheet's millimetres, in which layout and traces stand."""
+        from ecglift.reading.turn import turn_map
+
+        if self.grid is None:
+            return None
+        return turn_map(self.grid.map, self.reading.quarter_turns if self.reading else 0)
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -90,9 +101,9 @@ class Run:
     @cached_property
     def recording(self) -> Recording:
         """Twelve leads with this run's status, problems and provenance; empty when the page could not be read."""
-        signal = self.signal or Recording.empty(self.settings.fs_hz)
-        provenance = signal.provenance | self.provenance
-        return replace(signal, status=self.status, problems=self.problems, provenance=provenance)
+        best = self.corrected or self.signal or Recording.empty(self.settings.fs_hz)
+        provenance = best.provenance | self.provenance
+        return replace(best, status=self.status, problems=self.problems, provenance=provenance)
 
     def failed(self, problem: Problem) -> Run:
         """This run, stopped by ``problem``."""
@@ -165,9 +176,11 @@ def _layout(settings: Settings, sheet: Sheet) -> SheetReading:
 
 
 def _trace(settings: Settings, sheet: Sheet, reading: SheetReading) -> tuple[Trace, ...]:
-    from ecglift.stages.trace import trace_rows
+    from ecglift.reading.turn import turn_sheet
+    from ecglift.stages.trace import TraceSettings, trace_rows
 
-    return trace_rows(sheet, reading.layout)
+    upright = turn_sheet(sheet, reading.quarter_turns)
+    return trace_rows(upright, reading.layout, TraceSettings(flip=settings.flip))
 
 
 def _signal(settings: Settings, reading: SheetReading, traces: tuple[Trace, ...]) -> Recording:
@@ -182,6 +195,14 @@ def _check(settings: Settings, reading: SheetReading, signal: Recording) -> Chec
     return check(signal, reading.layout)
 
 
+def _correct(settings: Settings, signal: Recording, checks: Checks) -> Recording:
+    from ecglift.filters import FilterSettings, filtered
+    from ecglift.stages.check import correct
+
+    agreed = correct(signal, checks) if settings.limb_correction else signal
+    return filtered(agreed, FilterSettings(settings.baseline_hz, settings.mains_hz, settings.smooth_hz))
+
+
 LINE: Final[tuple[Step, ...]] = (
     Step("orient", _orient, ("page",), "orientation"),
     Step("grid", _grid, ("page", "orientation"), "grid"),
@@ -190,6 +211,7 @@ LINE: Final[tuple[Step, ...]] = (
     Step("trace", _trace, ("sheet", "reading"), "traces"),
     Step("signal", _signal, ("reading", "traces"), "signal"),
     Step("check", _check, ("reading", "signal"), "checks"),
+    Step("correct", _correct, ("signal", "checks"), "corrected"),
 )
 """The house in one line; what a step takes also says what must be done again when a person corrects a result."""
 

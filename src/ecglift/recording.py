@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -73,6 +74,12 @@ class Recording:
     @property
     def duration_s(self) -> float:
         return self.mv.shape[1] / self.fs_hz
+
+    def save(self, path: str | Path, format: str | None = None) -> Path:
+        """The file written: the format is told by the suffix or named, see :func:`ecglift.formats.save`."""
+        from ecglift.formats import save
+
+        return save(self, path, format)
 
     def __len__(self) -> int:
         return self.mv.shape[1]

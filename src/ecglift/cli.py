@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+Flag = Annotated[bool, Parameter(negative=(), show_default=False)]
+
 READ, SOME_FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
 app = App(
@@ -56,15 +58,9 @@ def main(tokens: Sequence[str] | None = None) -> None:
     sys.exit(code or READ)
 
 
-def _file_or_dash(_type: Any, value: Any) -> None:
-    for name in value if isinstance(value, tuple) else (value,):
-        if name.startswith("-") and name != "-":
-            raise ValueError(f"there is no option {name}")
-
-
 @app.command
 def digitize(
-    *sources: Annotated[str, Parameter(allow_leading_hyphen=True, validator=_file_or_dash)],
+    *sources: Annotated[str, Parameter(allow_leading_hyphen=True)],
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
     to: Annotated[list[str] | None, Parameter(negative=())] = None,
     fs: float = 500.0,
@@ -72,15 +68,15 @@ def digitize(
     gain: float | None = None,
     layout: str | None = None,
     px_per_mm: float | None = None,
-    flip: Annotated[bool, Parameter(negative=())] = False,
+    flip: Flag = False,
     limb_correction: bool = True,
     baseline_hz: float | None = None,
     mains_hz: float | None = None,
     smooth_hz: float | None = None,
-    overlay: Annotated[bool, Parameter(negative=())] = False,
-    report: Annotated[bool, Parameter(negative=())] = False,
-    as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
-    deidentify: Annotated[bool, Parameter(negative=())] = False,
+    overlay: Flag = False,
+    report: Flag = False,
+    as_json: Annotated[Flag, Parameter(name="--json")] = False,
+    deidentify: Flag = False,
     jobs: Annotated[int, Parameter(name=["--jobs", "-j"])] = 1,
 ) -> int:
     """Read pages: an image or PDF in, twelve leads in millivolts out.
@@ -128,6 +124,9 @@ def digitize(
     """
     from ecglift.batch import Output, digitize_files, expand, plan
 
+    for source in sources:  # "-" made the parser take whatever begins with one
+        if source.startswith("-") and source != "-":
+            raise WrongUsage(f"there is no option {source}; for a file of that name write ./{source}")
     settings = _settings(
         fs_hz=fs,
         speed_mm_s=speed,
@@ -183,7 +182,7 @@ def _print_pages(pages: Sequence[PageResult], as_json: bool, to_stdout: bool) ->
 
 @app.command
 def score(
-    predicted: Path, truth: Path, *, as_json: Annotated[bool, Parameter(name="--json", negative=())] = False
+    predicted: Path, truth: Path, *, as_json: Annotated[Flag, Parameter(name="--json")] = False
 ) -> int:
     """Compare digitized recordings with the truth: the competition's score and the errors behind it.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,26 +15,32 @@ from ecglift.training.network import TraceNetwork
 _INPUT, _OUTPUTS = "rgb", ["line", "presence"]
 
 
-def export(model: TraceNetwork, example: NDArray[np.uint8], path: Path) -> float:
-    """Write ``path`` and return the largest difference in probability between it and torch on ``example`` (n, STRIP_PX, w, 3).
+def write_onnx(
+    model: torch.nn.Module, inputs: torch.Tensor, path: Path, outputs: Sequence[str], dynamic_axes: dict[str, dict[int, str]]
+) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    """Write ``path``; (answers of torch, answers of ONNX Runtime) to ``inputs``, to be compared by whoever knows what they mean.
 
     Batch normalisation is kept as it is (ONNX Runtime folds it on loading), so that the file can be trained on from.
     """
     import onnxruntime
 
-    model = model.to("cpu").float().eval()
-    inputs = torch.from_numpy(network_input(example))
     torch.onnx.export(
-        model, (inputs,), str(path), input_names=[_INPUT], output_names=_OUTPUTS, dynamo=False, opset_version=17,
-        training=torch.onnx.TrainingMode.PRESERVE, do_constant_folding=False,
-        dynamic_axes={_INPUT: {0: "n", 3: "w"}, "line": {0: "n", 2: "columns"}, "presence": {0: "n", 1: "columns"}},
+        model, (inputs,), str(path), input_names=[_INPUT], output_names=list(outputs), dynamo=False, opset_version=17,
+        training=torch.onnx.TrainingMode.PRESERVE, do_constant_folding=False, dynamic_axes=dynamic_axes,
     )  # fmt: skip
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    line, presence = session.run(None, {_INPUT: inputs.numpy()})
+    got = [torch.from_numpy(a) for a in session.run(None, {_INPUT: inputs.numpy()})]
     with torch.no_grad():
-        want_line, want_presence = model(inputs)
-    p = torch.from_numpy(line).softmax(1)
-    worst = float(max((p - want_line.softmax(1)).abs().max(), (torch.from_numpy(presence) - want_presence).sigmoid().sub(0.5).abs().max()))
+        want = list(model(inputs))
+    return want, got
+
+
+def export(model: TraceNetwork, example: NDArray[np.uint8], path: Path) -> float:
+    """Write ``path`` and return the largest difference in probability between it and torch on ``example`` (n, STRIP_PX, w, 3)."""
+    model = model.to("cpu").float().eval()
+    axes = {_INPUT: {0: "n", 3: "w"}, "line": {0: "n", 2: "columns"}, "presence": {0: "n", 1: "columns"}}
+    want, got = write_onnx(model, torch.from_numpy(network_input(example)), path, _OUTPUTS, axes)
+    worst = float(max((got[0].softmax(1) - want[0].softmax(1)).abs().max(), (got[1] - want[1]).sigmoid().sub(0.5).abs().max()))
     if worst > 1e-2:
         raise RuntimeError(f"{path}: ONNX Runtime and torch differ by {worst:.2g} in probability")
     return worst

@@ -1,0 +1,127 @@
+"""What the sheet network sees and what its answer means: used by training, export and inference alike.
+
+The network looks at the whole flat sheet at ``PX_PER_MM`` and answers on a lattice of 1 mm cells: where lead names, rows, panel
+starts and ends, pulses and the printed scales are; and for the sheet as a whole: how it is turned, whether it is an ECG on paper.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ecglift.leads import LEADS
+from ecglift.paper import GAINS_MM_MV, SPEEDS_MM_S, TEMPLATES
+from ecglift.sheet import Sheet
+
+PX_PER_MM: Final = 4.0
+CELL_MM: Final = 1.0
+CELL_PX: Final = 4
+MULTIPLE_PX: Final = 64
+"""The network halves its input six times; sheets are padded to this."""
+
+LABELS: Final[tuple[str, ...]] = (*LEADS, "-aVR")
+TURNS: Final = 5
+"""Classes of how the sheet lies: 0 to 3 anticlockwise quarter turns, then mirrored."""
+TEMPLATE_NAMES: Final[tuple[str, ...]] = tuple(TEMPLATES)
+
+DENSE: Final[dict[str, slice]] = {}
+"""Channels of the answer on the lattice, by name. ``*_heat`` and areas are log-odds, classes logits, distances mm from the cell's centre."""
+WHOLE: Final[dict[str, slice]] = {}
+"""Numbers of the answer about the whole sheet, by name: logits."""
+
+
+def _number(target: dict[str, slice], **sizes: int) -> int:
+    at = 0
+    for name, size in sizes.items():
+        target[name] = slice(at, at + size)
+        at += size
+    return at
+
+
+DENSE_CHANNELS: Final = _number(
+    DENSE, label_heat=1, label_class=len(LABELS), label_offset=2, label_panel=2, row_heat=1, row_offset=1, start_heat=1, start_offset=1,
+    end_heat=1, end_offset=1, trace=1, pulse=1, separator=1, text=1, pulse_size=2, speed_heat=1, speed_class=len(SPEEDS_MM_S),
+    gain_heat=1, gain_class=len(GAINS_MM_MV), gain_chest=1,
+)  # fmt: skip
+WHOLE_NUMBERS: Final = _number(
+    WHOLE, turn=TURNS, paper=1, template=len(TEMPLATE_NAMES), simultaneous=1, speed=len(SPEEDS_MM_S), gain=len(GAINS_MM_MV)
+)
+PANEL_UNIT_MM: Final = 10.0
+"""``label_panel`` (from a label to its panel's start and zero line) and ``pulse_size`` (width, height) are in this unit."""
+
+
+def network_image(sheet: Sheet) -> NDArray[np.uint8]:
+    """(h, w, 3) uint8 at ``PX_PER_MM``; h, w multiples of ``MULTIPLE_PX``; what the sheet does not show has its paper's colour."""
+    rgb = sheet.rgb
+    small = sheet.seen[::8, ::8]
+    paper = np.median(rgb[::8, ::8][small], axis=0).astype(np.uint8) if small.any() else np.full(3, 255, np.uint8)
+    if not sheet.seen.all():
+        rgb = np.where(sheet.seen[..., None], rgb, paper)
+    scale = PX_PER_MM / sheet.px_per_mm
+    height, width = (max(int(n * scale), 1) for n in rgb.shape[:2])
+    step = round(1 / scale)
+    if step * scale == 1.0:
+        # Whole blocks only: cv2 averages them exactly and the lattice stays at 1 mm to the last cell.
+        rgb = rgb[: height * step, : width * step]
+    rgb = cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA)
+    out = np.empty((-(-height // MULTIPLE_PX) * MULTIPLE_PX, -(-width // MULTIPLE_PX) * MULTIPLE_PX, 3), np.uint8)
+    out[:] = paper
+    out[:height, :width] = rgb
+    return out
+
+
+def network_input(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """(n, 3, h, w) float32, 0 to 255, from (n, h, w, 3) uint8; the rest of the normalisation is in the network."""
+    return np.ascontiguousarray(np.moveaxis(rgb, -1, 1), dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class SheetMap:
+    """The network's answer about a sheet: ``dense`` (DENSE_CHANNELS, rows, columns) and ``whole`` (WHOLE_NUMBERS,), raw float32.
+
+    The centre of cell (r, c) stands at ``left_mm + c``, ``top_mm + r``.
+    """
+
+    dense: NDArray[np.float32]
+    whole: NDArray[np.float32]
+    left_mm: float
+    top_mm: float
+
+    def channel(self, name: str) -> NDArray[np.float32]:
+        """(rows, columns) of a single channel, or (channels, rows, columns)."""
+        part = self.dense[DENSE[name]]
+        return part[0] if len(part) == 1 else part
+
+    def chance(self, name: str) -> NDArray[np.float32]:
+        """Probability 0 to 1 for a channel of log-odds."""
+        return sigmoid(self.channel(name))
+
+    def weights(self, name: str) -> NDArray[np.float32]:
+        """Probabilities (k,) of the classes of one of :data:`WHOLE`; of a single number, its chance (1,)."""
+        logits = self.whole[WHOLE[name]]
+        return sigmoid(logits) if len(logits) == 1 else softmax(logits)
+
+
+def sigmoid(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.asarray(1 / (1 + np.exp(-np.clip(x, -30, 30))), np.float32)
+
+
+def softmax(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Probabilities over axis 0."""
+    e = np.exp(x - x.max(axis=0))
+    return np.asarray(e / e.sum(axis=0), np.float32)
+
+
+def read(sheet: Sheet, model: Any) -> SheetMap:
+    """The answer of ``model`` (an :class:`ecglift.models.runtime.Model`) about the sheet as it lies."""
+    image = network_image(sheet)
+    out = model.run({"rgb": network_input(image[None])})
+    # The first pixel's centre of the sheet is at origin_mm; the first cell covers 1 mm from half a pixel before it.
+    half = 0.5 / sheet.px_per_mm
+    cells = int(sheet.height_mm / CELL_MM), int(sheet.width_mm / CELL_MM)
+    dense = out["dense"][0][:, : max(cells[0], 1), : max(cells[1], 1)]
+    return SheetMap(dense, out["whole"][0], sheet.origin_mm[0] - half + 0.5, sheet.origin_mm[1] - half + 0.5)

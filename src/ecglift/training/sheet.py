@@ -1,0 +1,276 @@
+"""Train the sheet network: one loop, from printing windows of pages to a checked ONNX file.
+
+    python -m ecglift.training.sheet --signals ../shared/data --out runs/sheet --minutes 40 --workers 1
+
+Windows are drawn on the fly by worker processes; the learning rate follows the time budget, so any budget ends at zero.
+``--start`` takes a checkpoint (.pt) or the shipped ``model.onnx``: its initializers are the weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, IterableDataset
+
+from ecglift.models.sheetmap import DENSE, PX_PER_MM, WHOLE, network_input
+from ecglift.training.export import load_weights, write_onnx
+from ecglift.training.sheet_network import SheetNetwork
+from ecglift.training.sheet_windows import SHAPES_MM, Window, draw_fitting, draw_window
+from ecglift.training.signals import Signals, load_signals
+
+Batch = tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.int64]]
+
+_HEATS = tuple(name for name in DENSE if name.endswith("heat"))
+_AREAS = ("trace", "pulse", "separator", "text")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train. ``replay``: how often a drawn batch is shown, light and noise drawn anew each time."""
+
+    minutes: float = 40.0
+    rate: float = 2e-3
+    weight_decay: float = 1e-4
+    warmup: float = 0.02
+    replay: int = 2
+    whole_weight: float = 0.5
+    seed: int = 0
+
+
+class Windows(IterableDataset[Batch]):
+    """An endless stream of batches of equal windows; each worker prints its own pages."""
+
+    def __init__(self, signals: Signals, recipe: Recipe) -> None:
+        self.signals, self.recipe = signals, recipe
+
+    def __iter__(self) -> Iterator[Batch]:
+        info = torch.utils.data.get_worker_info()
+        torch.set_num_threads(1)
+        import cv2
+
+        cv2.setNumThreads(1)
+        rng = np.random.default_rng([self.recipe.seed, info.id if info else 0, time.time_ns() % 2**32])
+        held: list[Batch] = []
+        while True:
+            held.append(draw_batch(rng, self.signals))
+            yield held[-1]
+            for _ in range(self.recipe.replay - 1):
+                if len(held) > 12:
+                    yield relit(rng, held.pop(int(rng.integers(len(held) - 1))))
+
+
+def draw_batch(rng: np.random.Generator, signals: Signals) -> Batch:
+    """rgb (n, 4h, 4w, 3) uint8, dense truth (n, DENSE_CHANNELS, h, w), truth about the whole (n, 7)."""
+    width, height, n = SHAPES_MM[int(rng.integers(len(SHAPES_MM)))]
+    windows = [draw_window(rng, draw_fitting(rng, signals, width, height), width, height) for _ in range(n)]
+    return np.stack([w.rgb for w in windows]), np.stack([w.dense for w in windows]), np.stack([w.whole for w in windows])
+
+
+def relit(rng: np.random.Generator, batch: Batch) -> Batch:
+    """The batch in another light with other noise."""
+    rgb = batch[0].astype(np.float32) / 255
+    shape = (len(rgb), 1, 1, 1)
+    rgb = np.power(rgb, np.exp(rng.normal(0, 0.3, shape)).astype(np.float32)) * rng.uniform(0.6, 1.1, (len(rgb), 1, 1, 3)).astype(np.float32)
+    noise = rng.exponential(0.015, shape).astype(np.float32) * rng.standard_normal((*rgb.shape[:3], 1), np.float32)
+    return (np.clip(rgb + noise, 0, 1) * 255).astype(np.uint8), batch[1], batch[2]
+
+
+def _focal(logits: Tensor, truth: Tensor) -> Tensor:
+    """Binary cross-entropy weighted with the squared error of the chance, per positive (quality focal loss, Li et al. 2020)."""
+    error = (truth - logits.sigmoid()).abs().square()
+    return (error * F.binary_cross_entropy_with_logits(logits, truth, reduction="none")).sum() / truth.sum().clamp_min(20.0)
+
+
+def dense_loss(answer: Tensor, truth: Tensor) -> dict[str, Tensor]:
+    """Losses by name of answers (n, DENSE_CHANNELS, h, w) float32 to windows whose truth is known."""
+    losses = {name: _focal(answer[:, DENSE[name]], truth[:, DENSE[name]]) for name in (*_HEATS, *_AREAS)}
+    for name in ("label_class", "speed_class", "gain_class"):
+        wanted = truth[:, DENSE[name].start].long()
+        if (wanted >= 0).any():
+            losses[name] = F.cross_entropy(answer[:, DENSE[name]], wanted, ignore_index=-1)
+    heat = {name: truth[:, DENSE[name].start] for name in ("row_heat", "start_heat", "end_heat", "pulse", "label_class", "gain_class")}
+    places = {
+        "label_offset": heat["label_class"] >= 0, "label_panel": heat["label_class"] >= 0, "row_offset": heat["row_heat"] > 0.18,
+        "start_offset": heat["start_heat"] > 0.14, "end_offset": heat["end_heat"] > 0.14, "pulse_size": heat["pulse"] > 0.5,
+    }  # fmt: skip
+    for name, place in places.items():
+        if place.any():
+            at = place[:, None].expand(-1, truth[:, DENSE[name]].shape[1], -1, -1)
+            losses[name] = 2 * F.smooth_l1_loss(answer[:, DENSE[name]][at], truth[:, DENSE[name]][at], beta=0.2)
+    if (place := heat["gain_class"] >= 0).any():
+        losses["gain_chest"] = F.binary_cross_entropy_with_logits(answer[:, DENSE["gain_chest"].start][place], truth[:, DENSE["gain_chest"].start][place])
+    return losses
+
+
+def whole_loss(answer: Tensor, truth: Tensor) -> dict[str, Tensor]:
+    """Losses by name of answers (n, WHOLE_NUMBERS) float32 about whole windows."""
+    losses = {"paper": F.binary_cross_entropy_with_logits(answer[:, WHOLE["paper"].start], truth[:, 2].float())}
+    for name, column in (("turn", 1), ("template", 3), ("speed", 5), ("gain", 6)):
+        if (truth[:, column] >= 0).any():
+            losses[name] = F.cross_entropy(answer[:, WHOLE[name]], truth[:, column], ignore_index=-1)
+    if (there := truth[:, 4] >= 0).any():
+        losses["simultaneous"] = F.binary_cross_entropy_with_logits(answer[there, WHOLE["simultaneous"].start], truth[there, 4].float())
+    return losses
+
+
+def validation_windows(signals: Signals, n: int) -> list[Window]:
+    """Always the same windows, from signals that training never sees."""
+    windows = []
+    for seed in range(n):
+        rng = np.random.default_rng([seed, 78])
+        width, height, _ = SHAPES_MM[seed % len(SHAPES_MM)]
+        windows.append(draw_window(rng, draw_fitting(rng, signals, width, height), width, height))
+    return windows
+
+
+def validate(model: SheetNetwork, windows: list[Window], device: str) -> dict[str, float]:
+    """Shares of labels found and named, of false ones, of turns, papers and templates told; errors of rows and starts in mm."""
+    model.eval()
+    found, named, labels, false = 0, 0, 0, 0
+    errors: dict[str, list[NDArray[np.float32]]] = {"row": [], "start": []}
+    rights: dict[str, list[bool]] = {name: [] for name in ("turn", "paper", "template", "speed", "gain", "speed_text", "gain_text")}
+    with torch.no_grad():
+        for window in windows:
+            out, whole = model(torch.from_numpy(network_input(window.rgb[None])).to(device))
+            dense, numbers = out[0].float().cpu(), whole[0].float().cpu()
+            told = dict(zip(("turn", "template", "speed", "gain"), (window.turn, window.template, window.speed, window.gain), strict=True))
+            for name, truth in told.items():
+                if truth >= 0:
+                    rights[name].append(int(numbers[WHOLE[name]].argmax()) == truth)
+            rights["paper"].append((float(numbers[WHOLE["paper"]]) > 0) == window.paper)
+            if not window.known:
+                continue
+            heat = dense[DENSE["label_heat"]].sigmoid()
+            peaks = ((heat == F.max_pool2d(heat[None], 5, 1, 2)[0]) & (heat > 0.3))[0].numpy()
+            truth_class = window.dense[DENSE["label_class"].start]
+            centres = window.dense[DENSE["label_heat"].start] > 0.88
+            answer_class = dense[DENSE["label_class"]].argmax(0).numpy()
+            import cv2
+
+            for k in range(1, (pieces := cv2.connectedComponents(centres.astype(np.uint8)))[0]):
+                at = cv2.dilate((pieces[1] == k).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+                labels += 1
+                if (peaks & at).any():
+                    r, c = np.argwhere(peaks & at)[0]
+                    found, named = found + 1, named + int(answer_class[r, c] == truth_class[centres & at][0])
+            false += int((peaks & (cv2.dilate(centres.astype(np.uint8), np.ones((7, 7), np.uint8)) == 0)).sum())
+            for name in errors:
+                place = window.dense[DENSE[f"{name}_heat"].start] > 0.8
+                channel = DENSE[f"{name}_offset"].start
+                errors[name].append(np.abs(dense[channel].numpy() - window.dense[channel])[place])
+            for name in ("speed", "gain"):
+                at = (window.dense[DENSE[f"{name}_heat"].start] > 0.88) & (window.dense[DENSE[f"{name}_class"].start] >= 0)
+                if at.any():
+                    answer = dense[DENSE[f"{name}_class"]].argmax(0).numpy()[at]
+                    rights[f"{name}_text"].append(bool((answer == window.dense[DENSE[f"{name}_class"].start][at]).mean() > 0.5))
+    model.train()
+    return {
+        "labels": labels, "found": found / max(labels, 1), "named": named / max(labels, 1), "false": false / max(labels, 1),
+        **{f"{name}_mm": float(np.median(np.concatenate(v))) for name, v in errors.items()},
+        **{name: float(np.mean(v)) for name, v in rights.items() if v},
+    }  # fmt: skip
+
+
+def export(model: SheetNetwork, example: NDArray[np.uint8], path: Path) -> float:
+    """Write ``path`` and return the largest difference in probability between it and torch on ``example`` (n, h, w, 3)."""
+    model = model.to("cpu").float().eval()
+    axes = {"rgb": {0: "n", 2: "h", 3: "w"}, "dense": {0: "n", 2: "rows", 3: "columns"}, "whole": {0: "n"}}
+    want, got = write_onnx(model, torch.from_numpy(network_input(example)), path, ["dense", "whole"], axes)
+    worst = max(float((a.sigmoid() - b.sigmoid()).abs().max()) for a, b in zip(want, got, strict=True))
+    if worst > 1e-2:
+        raise RuntimeError(f"{path}: ONNX Runtime and torch differ by {worst:.2g} in probability")
+    return worst
+
+
+def train(signals: Signals, held_out: Signals, out: Path, recipe: Recipe, workers: int, start: Path | None) -> None:
+    """Train within ``recipe.minutes``, checkpoint every few minutes, export ``out``/model.onnx and check it against torch."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    torch.manual_seed(recipe.seed)
+    out.mkdir(parents=True, exist_ok=True)
+    model = SheetNetwork().to(device).to(memory_format=torch.channels_last)
+    if start is not None:
+        load_weights(model, start)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.rate, weight_decay=recipe.weight_decay)
+    loader: DataLoader[Any] = DataLoader(
+        Windows(signals, recipe), batch_size=None, num_workers=workers, prefetch_factor=4 if workers else None,
+        multiprocessing_context="spawn" if workers else None,
+    )  # fmt: skip
+    windows = validation_windows(held_out, 60)
+    log = (out / "log.jsonl").open("a")
+    begun, step, shown, last_check, last_save = time.monotonic(), 0, 0, 0.0, 0.0
+    for rgb, dense, whole in loader:
+        minutes = (time.monotonic() - begun) / 60
+        done = minutes / recipe.minutes
+        if done >= 1:
+            break
+        rate = recipe.rate * min(1.0, done / recipe.warmup + 0.05) * 0.5 * (1 + math.cos(math.pi * done))
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        image = rgb.to(device).permute(0, 3, 1, 2).float().contiguous(memory_format=torch.channels_last)
+        dense, whole = dense.to(device), whole.to(device)
+        with torch.autocast(device, dtype=torch.bfloat16):
+            answer, numbers = model(image)
+        known = whole[:, 0] > 0
+        losses = whole_loss(numbers.float(), whole)
+        loss = recipe.whole_weight * torch.stack(list(losses.values())).sum()
+        if known.any():
+            losses |= (places := dense_loss(answer[known].float(), dense[known]))
+            loss = loss + torch.stack(list(places.values())).sum()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+        optimizer.step()
+        step, shown = step + 1, shown + len(rgb)
+        if step % 50 == 0:
+            line = {"step": step, "minutes": round(minutes, 2), "windows_s": round(shown / (minutes * 60), 2), "loss": round(float(loss), 3),
+                    **{name: round(float(value), 3) for name, value in losses.items()}}  # fmt: skip
+            print(json.dumps(line), flush=True)
+        if minutes - last_check > max(3.0, recipe.minutes / 8):
+            last_check = minutes
+            scores = {"step": step, "minutes": round(minutes, 2), **validate(model, windows, device)}
+            print(json.dumps(scores), flush=True)
+            log.write(json.dumps(scores) + "\n")
+            log.flush()
+        if minutes - last_save > 5:
+            last_save = minutes
+            torch.save(model.state_dict(), out / "checkpoint.pt")
+    torch.save(model.state_dict(), out / "checkpoint.pt")
+    scores = validate(model, windows, device)
+    export(model, windows[0].rgb[None], out / "model.onnx")
+    summary = {"recipe": asdict(recipe), "steps": step, "windows": shown, "validation": scores, "px_per_mm": PX_PER_MM}
+    (out / "training.json").write_text(json.dumps(summary, indent=2) + "\n")
+    print(json.dumps(summary), flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--signals", type=Path, help="folder with signals.py; without it all patients are simulated")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--start", type=Path, help="checkpoint.pt or model.onnx to go on from")
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=0, help="torch threads, 0: torch's choice")
+    for name, value in asdict(Recipe()).items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
+    args = parser.parse_args()
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    recipe = Recipe(**{name: getattr(args, name) for name in asdict(Recipe())})
+    none = Signals(np.zeros((0, 12, 0), np.float32))
+    signals, held_out = (load_signals(args.signals, s) if args.signals else none for s in ("train", "val"))
+    train(signals, held_out, args.out, recipe, args.workers, args.start)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,13 +1,15 @@
 import uuid
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
 
+from ecglift.formats import save
 from ecglift.formats.aecg import encode
 from ecglift.leads import LEADS, lead_name
 from ecglift.recording import Recording
-from format_samples import covered, sheet
+from format_samples import covered, sheet, wave
 
 V3 = "{urn:hl7-org:v3}"
 TYPE = "{http://www.w3.org/2001/XMLSchema-instance}type"
@@ -120,3 +122,18 @@ def test_provenance() -> None:
     assert "Prüfung 1.png" in root.find(f"{V3}text").text
     assert root.find(f".//{V3}manufacturedSeriesDevice/{V3}softwareName").text.startswith("ecglift ")
     assert f'"sha256":"{"ab" * 32}"' in text
+
+
+@pytest.mark.parametrize("fs_hz", [500.0, 1025.0])
+def test_an_independent_reader_agrees(fs_hz: float, tmp_path: Path) -> None:
+    """On a sheet whose leads share one column, as ecgdatakit reads the first series of a file only."""
+    ecgdatakit = pytest.importorskip("ecgdatakit")
+    n = round(10 * fs_hz)
+    mv = np.stack([wave(lead, n, fs_hz) for lead in LEADS])
+    path = save(Recording(fs_hz, mv, np.ones((12, n))), tmp_path / "page.xml")
+    read = ecgdatakit.FileParser().parse(path)
+    assert [lead.label for lead in read.leads] == list(LEADS)
+    for lead, row in zip(read.leads, mv, strict=True):
+        assert lead.sampling_rate == pytest.approx(fs_hz)
+        assert lead.units == "mV"
+        np.testing.assert_allclose(lead.samples, row, atol=0.5e-3 + 1e-6)

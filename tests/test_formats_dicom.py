@@ -1,9 +1,13 @@
 import io
 import json
+import shutil
+import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from ecglift.formats import save
 from ecglift.formats.dicom import encode
 from ecglift.leads import LEADS
 from ecglift.recording import Recording
@@ -144,3 +148,16 @@ def test_provenance() -> None:
     values = json.loads(ds.private_block(0x0099, "ECGLIFT")[0x01].value)
     assert values["provenance"]["sha256"] == "ab" * 32
     assert values["confidence"]["V1"] == 0.9
+
+
+@pytest.mark.parametrize("rhythms", [(), ("II",), ("II", "V1", "V5")])
+def test_the_iod_validator_finds_no_error(rhythms: tuple[str, ...], tmp_path: Path) -> None:
+    validator = shutil.which("dciodvfy")
+    if validator is None:
+        pytest.skip("dciodvfy (dicom3tools) not there")
+    path = save(sheet(rhythms=rhythms), tmp_path / "page.dcm")
+    report = subprocess.run([validator, str(path)], capture_output=True, text=True, check=False).stderr
+    errors = [line for line in report.splitlines() if line.startswith("Error")]
+    # PS3.3 table C.10-9 lets the offset be present in any case; this validator only knows when it is required.
+    assert [e for e in errors if "MultiplexGroupTimeOffset" not in e] == []
+    assert ("GeneralECG" if len(rhythms) > 1 else "TwelveLeadECG") in report

@@ -100,6 +100,7 @@ def _group(recording: Recording, column: Column) -> Dataset:
     rows = [LEAD_INDEX[lead] for lead in column.leads]
     samples = microvolts(recording.mv[rows, column.start : column.stop])
     group = Dataset()
+    # Milliseconds from the left edge of the print; Acquisition DateTime stands for that edge (PS3.3 C.10.9.1.1).
     group.MultiplexGroupTimeOffset = _decimal(1000 * column.start / recording.fs_hz)
     group.WaveformOriginality = "DERIVED"
     group.NumberOfWaveformChannels = len(rows)

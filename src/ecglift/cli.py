@@ -249,6 +249,91 @@ def kaggle(
     return SOME_FAILED if unread else READ
 
 
+@app.command
+def press(
+    folder: Path,
+    *,
+    benchmark: Flag = False,
+    pages: Annotated[int, Parameter(name=["--pages", "-n"])] = 100,
+    seed: int = 0,
+    kind: Annotated[list[str] | None, Parameter(negative=())] = None,
+    layout: str = "mixed",
+    masks: Flag = False,
+    wfdb: Flag = False,
+    jobs: Annotated[int, Parameter(name=["--jobs", "-j"])] = 1,
+) -> int:
+    """Make ECG pages with their whole truth: simulated patients, printed and captured.
+
+    Parameters
+    ----------
+    folder
+        Where pictures, truth and manifest.jsonl go.
+    benchmark
+        Make the frozen benchmark instead: always the same pages.
+    pages
+        How many pages.
+    seed
+        Same seed, same pages.
+    kind
+        Only captures of this kind (clean, colour_scan, photo, screen, …); may be given several times.
+    layout
+        competition, random, mixed, or a layout's name: 3x4+1, 6x2, …
+    masks
+        Also write masks of grid, traces, text and labels.
+    wfdb
+        Also write the signals as WFDB records.
+    jobs
+        Processes; 0: one per core.
+    """
+    from ecglift.press.benchmark import find_shared, make_benchmark
+    from ecglift.press.capture import KINDS
+    from ecglift.press.sets import SetPlan, make_set
+    from ecglift.press.truth import LAYERS
+
+    try:
+        if benchmark:
+            manifest = make_benchmark(folder, shared=find_shared(), workers=_processes(jobs), progress=True)
+        else:
+            plan = SetPlan(seed, tuple(kind or KINDS), layout)
+            layers = LAYERS if masks else ()
+            manifest = make_set(folder, pages, plan, layers=layers, wfdb=wfdb, workers=_processes(jobs), progress=True)
+    except (OSError, ValueError) as error:
+        raise WrongUsage(str(error)) from error
+    print(manifest)
+    return READ
+
+
+@app.command
+def benchmark(
+    folder: Path,
+    *,
+    oracle: Flag = False,
+    per_type: int | None = None,
+    jobs: Annotated[int, Parameter(name=["--jobs", "-j"])] = 1,
+) -> int:
+    """Digitize the benchmark's pages; print and store the table of scores.
+
+    Parameters
+    ----------
+    folder
+        What "ecglift press FOLDER --benchmark" made; results.md and results.json go there, too.
+    oracle
+        Tell the pipeline the true geometry and layout and measure the rest.
+    per_type
+        Only the first pages of each type.
+    jobs
+        Processes; 0: one per core.
+    """
+    from ecglift.press.benchmark import run_benchmark, table
+
+    try:
+        scores = run_benchmark(folder, oracle=oracle, per_type=per_type, workers=_processes(jobs), progress=True)
+    except (OSError, ValueError) as error:
+        raise WrongUsage(str(error)) from error
+    print(table(scores), end="")
+    return READ
+
+
 def _settings(**told: Any) -> Settings:
     from ecglift.settings import Settings
 

@@ -8,7 +8,7 @@ OUT := out
 .PHONY: demo test lint benchmark clean
 
 demo: $(VENV)/.core
-	$(BIN)/ecglift digitize examples/photo.jpg examples/scan.png -o $(OUT)/demo --overlay --report
+	$(BIN)/ecglift digitize examples/photo.jpg examples/scan.jpg -o $(OUT)/demo --overlay --report
 	@echo
 	@echo "Look at $(OUT)/demo:"
 	@echo "  photo.csv, scan.csv                  twelve leads in mV, 500 samples a second"

@@ -341,9 +341,12 @@ def pdf(
     ],
 )
 @pytest.mark.parametrize("rotate", [0, 90, 180, 270])
-def test_a_page_that_is_one_image_gives_its_own_pixels(matrix: str, expected: np.ndarray, rotate: int) -> None:
+def test_a_page_that_is_one_image_gives_its_own_pixels(
+    matrix: str, expected: np.ndarray, rotate: int, caplog: pytest.LogCaptureFixture
+) -> None:
     data = pdf(f"q {matrix} cm /Im Do Q", picture(), extra=f"/Rotate {rotate} ")
     page = one(data)
+    assert caplog.text == ""
     np.testing.assert_array_equal(page.image, np.rot90(expected, -rotate // 90))
     assert (page.kind, page.pdf, page.index) == ("raster", data, 0)
     assert page.dpi is None or page.dpi == pytest.approx(120 / 300 * 72)

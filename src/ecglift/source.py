@@ -345,12 +345,8 @@ def _placement(image: Any) -> NDArray[np.float64]:
 
 
 def _render(page: Any, scale: float, **options: Any) -> Rgb:
-    bitmap = page.render(scale=scale, rev_byteorder=True, **options)
-    try:
-        pixels = bitmap.to_numpy()
-        return np.array(np.broadcast_to(pixels[..., :3], (*pixels.shape[:2], 3)), np.uint8)
-    finally:
-        bitmap.close()
+    pixels = page.render(scale=scale, rev_byteorder=True, **options).to_numpy()
+    return np.array(np.broadcast_to(pixels[..., :3], (*pixels.shape[:2], 3)), np.uint8)
 
 
 _TURNS: Final[dict[tuple[int, int, int, int], Callable[[Rgb], Rgb]]] = {
@@ -377,11 +373,7 @@ def _native_image(page: Any, image: Any, placement: NDArray[np.float64]) -> Rgb 
     slack_pt = 0.01 * max(page.get_size())
     if turn is None or np.abs(shown - np.array(page.get_bbox())).max() > slack_pt:
         return None
-    bitmap = image.get_bitmap(render=False)
-    try:
-        stored = to_rgb(bitmap.to_pil())
-    finally:
-        bitmap.close()
+    stored = to_rgb(image.get_bitmap(render=False).to_pil())
     rgb = np.ascontiguousarray(np.rot90(turn(stored), -(page.get_rotation() // 90)))
     rgb = _square_pixels(rgb, page.get_size())
     # Stencils, soft masks and decode arrays change what is seen but not the stored pixels: the rendering decides.

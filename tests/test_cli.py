@@ -55,8 +55,8 @@ def tiny_line(monkeypatch: pytest.MonkeyPatch) -> None:
         mv[1] = [0.0, 0.25, -1.5, 0.0]
         return Recording(settings.fs_hz, mv, np.isfinite(mv).astype(np.float32))
 
-    line = (Step("layout", read, ("page",), "reading"), Step("signal", measure, ("reading",), "signal"))
-    monkeypatch.setattr(batch, "Digitizer", lambda settings: Digitizer(settings, line))
+    line = (Step("layout", read, ("page",), ("reading",)), Step("signal", measure, ("reading",), ("signal",)))
+    monkeypatch.setattr(batch, "Digitizer", lambda settings: Digitizer(settings, {"raster": line}))
 
 
 def _page(path: Path, *shades: int) -> Path:

@@ -11,7 +11,7 @@ import pytest
 
 from ecglift import Digitizer, Recording, Settings
 from ecglift.paper import Layout, Panel
-from ecglift.pipeline import LINE, Run, Step
+from ecglift.pipeline import LINES, Run, Step
 from ecglift.problem import Problem, fail
 
 
@@ -53,7 +53,7 @@ class Line:
             "checks": lambda settings, reading, signal: Sheet("checked"),
         } | other
         takes = {"sheet": ("page",), "reading": ("sheet",), "signal": ("reading",), "checks": ("reading", "signal")}
-        self.steps = tuple(Step(f"{name}-stage", self.noted(name, work[name]), takes[name], name) for name in takes)
+        self.steps = tuple(Step(f"{name}-stage", self.noted(name, work[name]), takes[name], (name,)) for name in takes)
 
     def noted(self, name: str, function: Any) -> Any:
         def work(*args: Any) -> Any:
@@ -69,7 +69,7 @@ class Line:
         return Recording(settings.fs_hz, mv, np.isfinite(mv).astype(np.float32), provenance={"filter": "none"})
 
     def read(self, settings: Settings | None = None) -> Run:
-        return Digitizer(settings or Settings(), self.steps).read(SourcePage())  # type: ignore[arg-type]
+        return Digitizer(settings or Settings(), {"raster": self.steps}).read(SourcePage())  # type: ignore[arg-type]
 
 
 def test_every_result_and_its_time_stays() -> None:
@@ -136,7 +136,7 @@ def test_fault_in_the_checks_does_not_lose_the_samples() -> None:
 
 def test_correction_redoes_only_what_follows() -> None:
     line = Line()
-    digitizer = Digitizer(line=line.steps)
+    digitizer = Digitizer(lines={"raster": line.steps})
     run = digitizer.read(SourcePage())  # type: ignore[arg-type]
     line.calls.clear()
     again = digitizer.again(run, reading=replace(run.reading, layout=replace(LAYOUT, gain_mm_mv=5.0)))
@@ -148,14 +148,14 @@ def test_correction_redoes_only_what_follows() -> None:
 
 def test_correction_mends_a_failed_run() -> None:
     line = Line(reading=lambda settings, sheet: 1 / 0)
-    digitizer = Digitizer(line=line.steps)
+    digitizer = Digitizer(lines={"raster": line.steps})
     again = digitizer.again(line.read(), reading=Reading(LAYOUT))
     assert again.status == "ok"
 
 
 def test_correction_of_no_result_is_a_bad_call() -> None:
     with pytest.raises(ValueError, match="no result is called colour; results are checks"):
-        Digitizer(line=Line().steps).again(Run("x", Settings()), colour=1)
+        Digitizer(lines={"raster": Line().steps}).again(Run("x", Settings()), colour=1)
 
 
 def test_summary_is_plain_json() -> None:
@@ -174,12 +174,49 @@ def test_summary_of_a_failed_run_says_so() -> None:
     assert summary["problems"][0]["code"] == "empty"
 
 
-def test_each_step_of_the_house_takes_what_came_before() -> None:
+@pytest.mark.parametrize("road", ["raster", "vector"])
+def test_each_step_of_the_house_takes_what_came_before(road: Any) -> None:
     known = {"page"}
-    for step in LINE:
+    for step in LINES[road]:
         assert set(step.takes) <= known, step.stage
-        known.add(step.fills)
-    assert {"traces", "signal", "checks"} <= known
+        known.update(step.fills)
+    assert {"grid", "reading", "traces", "signal", "checks"} <= known
+
+
+def _by_paths(settings: Settings, page: SourcePage) -> Any:
+    return Sheet("paths"), Reading(LAYOUT)
+
+
+def _on_two_roads(vector: Any) -> Run:
+    line = Line()
+    drawn = (Step("vector", vector, ("page",), ("sheet", "reading")), *line.steps[2:])
+    digitizer = Digitizer(lines={"raster": line.steps, "vector": drawn})
+    return digitizer.read(SourcePage(kind="vector"))  # type: ignore[arg-type]
+
+
+def test_vector_page_goes_its_own_road() -> None:
+    run = _on_two_roads(_by_paths)
+    assert (run.status, run.sheet, run.recording.provenance["road"]) == ("ok", Sheet("paths"), "vector")
+    assert list(run.timings_s) == ["vector", "signal-stage", "checks-stage"]
+
+
+def test_paths_that_make_no_sense_fall_back_to_the_picture_and_say_so() -> None:
+    def refuse(settings: Settings, page: SourcePage) -> Any:
+        raise fail("vector-unreadable", "vector", "the paths are a logo")
+
+    run = _on_two_roads(refuse)
+    assert (run.status, run.sheet, run.recording.provenance["road"]) == ("partial", Sheet("page.png"), "raster")
+    (problem,) = run.problems
+    assert problem.code == "vector-unread"
+    assert "the paths are a logo" in problem.message
+
+
+def test_paths_that_show_other_leads_are_not_misread_from_the_picture() -> None:
+    def refuse(settings: Settings, page: SourcePage) -> Any:
+        raise fail("leads-not-standard", "vector", "these are Frank leads")
+
+    run = _on_two_roads(refuse)
+    assert (run.status, run.road, [p.code for p in run.problems]) == ("failed", "vector", ["leads-not-standard"])
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import numpy as np
 
@@ -29,6 +29,11 @@ if TYPE_CHECKING:
     from ecglift.stages.layout import SheetReading
     from ecglift.stages.orient import Orientation
 
+Road = Literal["raster", "vector"]
+
+_STAYS_UNREAD: Final = frozenset({"leads-not-standard"})
+"""What the paths of a vector page say for certain, so that its picture would only be misread."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -36,13 +41,15 @@ _log = logging.getLogger(__name__)
 class Run:
     """What every stage found on one page, as far as the page could be read; None where the line did not come.
 
-    ``source``: the name of what was opened. ``notes``: problems that belong to no result: a failure, a road not taken.
-    ``timings_s``: seconds per stage. :attr:`recording` is the answer and is always there.
+    ``source``: the name of what was opened. ``road``: from the page's pixels, or from the paths of a vector PDF.
+    ``notes``: problems that belong to no result: a failure, a road not taken. ``timings_s``: seconds per stage.
+    :attr:`recording` is the answer and is always there.
     """
 
     source: str
     settings: Settings
     page: SourcePage | None = None
+    road: Road = "raster"
     orientation: Orientation | None = None
     grid: Grid | None = None
     sheet: Sheet | None = None
@@ -87,7 +94,7 @@ class Run:
         if not self.settings.deidentify:
             out["source"] = Path(self.source).name
         if self.page is not None:
-            out |= {"sha256": self.page.sha256, "page": self.page.index + 1, "road": self.page.kind}
+            out |= {"sha256": self.page.sha256, "page": self.page.index + 1, "road": self.road}
         if (layout := self.layout) is not None:
             out |= {
                 "layout": layout.name,
@@ -143,12 +150,20 @@ class Run:
 
 
 class Step(NamedTuple):
-    """One place on the line: the stage's name, its work, the fields of a run that it takes and the one it fills."""
+    """One place on the line: the stage's name, its work, the fields of a run that it takes and those that it fills.
+
+    A step that fills several gives them as a tuple.
+    """
 
     stage: str
     work: Callable[..., Any]
     takes: tuple[str, ...]
-    fills: str
+    fills: tuple[str, ...]
+
+    def results(self, run: Run) -> dict[str, Any]:
+        """What the work gives for ``run``, by field."""
+        result = self.work(run.settings, *(getattr(run, name) for name in self.takes))
+        return dict(zip(self.fills, result if len(self.fills) > 1 else (result,), strict=True))
 
 
 def _orient(settings: Settings, page: SourcePage) -> Orientation:
@@ -203,25 +218,52 @@ def _correct(settings: Settings, signal: Recording, checks: Checks) -> Recording
     return filtered(agreed, FilterSettings(settings.baseline_hz, settings.mains_hz, settings.smooth_hz))
 
 
-LINE: Final[tuple[Step, ...]] = (
-    Step("orient", _orient, ("page",), "orientation"),
-    Step("grid", _grid, ("page", "orientation"), "grid"),
-    Step("rectify", _rectify, ("page", "grid"), "sheet"),
-    Step("layout", _layout, ("sheet",), "reading"),
-    Step("trace", _trace, ("sheet", "reading"), "traces"),
-    Step("signal", _signal, ("reading", "traces"), "signal"),
-    Step("check", _check, ("reading", "signal"), "checks"),
-    Step("correct", _correct, ("signal", "checks"), "corrected"),
+def _vector(settings: Settings, page: SourcePage) -> tuple[Grid, SheetReading, tuple[Trace, ...]]:
+    from ecglift.stages.grid import Grid
+    from ecglift.stages.layout import SheetReading
+    from ecglift.stages.vector import VectorSettings, read_vector
+
+    if page.pdf is None or page.dpi is None:
+        raise ValueError("a vector page must hold its PDF and the dpi of its rendering")
+    told = VectorSettings(page.dpi, settings.speed_mm_s, settings.gain_mm_mv, settings.layout)
+    drawn = read_vector(page.pdf, page.index, told)
+    px_per_mm = drawn.map.px_per_mm(np.array(drawn.bounds_mm[:2]))
+    scale = float(px_per_mm[0]), float(px_per_mm[1])
+    grid = Grid(
+        drawn.map, "lines", scale, drawn.bounds_mm, drawn.bounds_mm, "grid" if drawn.how == "grid" else "page", 1.0
+    )
+    return grid, SheetReading(drawn.layout, 0, drawn.problems), drawn.traces
+
+
+_TO_MILLIVOLTS: Final = (
+    Step("signal", _signal, ("reading", "traces"), ("signal",)),
+    Step("check", _check, ("reading", "signal"), ("checks",)),
+    Step("correct", _correct, ("signal", "checks"), ("corrected",)),
 )
-"""The house in one line; what a step takes also says what must be done again when a person corrects a result."""
+
+LINES: Final[Mapping[Road, tuple[Step, ...]]] = {
+    "raster": (
+        Step("orient", _orient, ("page",), ("orientation",)),
+        Step("grid", _grid, ("page", "orientation"), ("grid",)),
+        Step("rectify", _rectify, ("page", "grid"), ("sheet",)),
+        Step("layout", _layout, ("sheet",), ("reading",)),
+        Step("trace", _trace, ("sheet", "reading"), ("traces",)),
+        *_TO_MILLIVOLTS,
+    ),
+    "vector": (
+        Step("vector", _vector, ("page",), ("grid", "reading", "traces")),
+        *_TO_MILLIVOLTS,
+    ),
+}
+"""The house, line by line; what a step takes also says what must be done again when a person corrects a result."""
 
 
 @dataclass(frozen=True)
 class Digitizer:
-    """Reads pages with the same settings. ``line``: the steps that a page goes down, for those who replace one."""
+    """Reads pages with the same settings. ``lines``: the steps that a page goes down, for those who replace one."""
 
     settings: Settings = field(default_factory=Settings)
-    line: tuple[Step, ...] = LINE
+    lines: Mapping[Road, tuple[Step, ...]] = field(default_factory=lambda: LINES)
 
     def pages(self, source: Source) -> Iterator[Run]:
         """One run for every page of ``source``: a path, bytes, a binary file, or an image array (h, w) or (h, w, 3).
@@ -238,23 +280,29 @@ class Digitizer:
             yield Run(name, self.settings).failed(error.problem)
 
     def read(self, page: SourcePage) -> Run:
-        """The run of one page, by the vector road where the page has one, else by the raster road."""
-        return self.go_on(Run(page.name, self.settings, page))
+        """The run of one page; when the paths of a vector page are no ECG, its picture is read, and the run says so."""
+        run = Run(page.name, self.settings, page, page.kind)
+        done = self.go_on(run)
+        if page.kind == "raster" or done.signal is not None or any(p.code in _STAYS_UNREAD for p in done.notes):
+            return done
+        why = "; ".join(problem.message for problem in done.notes)
+        note = Problem("vector-unread", "vector", f"the picture of this PDF page was read, not its paths: {why}")
+        return self.go_on(replace(run, road="raster", notes=(note,)))
 
     def go_on(self, run: Run) -> Run:
         """``run`` with every step done that has no result yet; an error ends it and is one of its problems."""
-        for step in self.line:
-            if getattr(run, step.fills) is not None:
+        for step in self.lines[run.road]:
+            if all(getattr(run, name) is not None for name in step.fills):
                 continue
             began = perf_counter()
             try:
-                result = step.work(run.settings, *(getattr(run, name) for name in step.takes))
+                results = step.results(run)
             except StageError as error:
                 return run.failed(error.problem)
             except Exception as error:  # a fault of ours must not take the other pages of a batch with it
                 _log.debug("stage %s failed on %s", step.stage, run.source, exc_info=True)
                 return run.failed(_internal_error(step.stage, error, "error" if run.signal is None else "warning"))
-            run = replace(run, **{step.fills: result}, timings_s=run.timings_s | {step.stage: perf_counter() - began})
+            run = replace(run, **results, timings_s=run.timings_s | {step.stage: perf_counter() - began})
         return run
 
     def again(self, run: Run, **corrected: Any) -> Run:
@@ -262,14 +310,14 @@ class Digitizer:
 
         ValueError when a name is no result of the line.
         """
-        results = {step.fills for step in self.line}
+        results = {name for step in self.lines[run.road] for name in step.fills}
         if unknown := set(corrected) - results:
             names = ", ".join(sorted(results))
             raise ValueError(f"no result is called {', '.join(sorted(unknown))}; results are {names}")
         stale = set(corrected)
-        for step in self.line:
+        for step in self.lines[run.road]:
             if stale & set(step.takes):
-                stale.add(step.fills)
+                stale.update(step.fills)
         kept = tuple(note for note in run.notes if note.severity == "warning")
         changes: dict[str, Any] = dict.fromkeys(stale) | corrected
         return self.go_on(replace(run, **changes, notes=kept))

@@ -1,0 +1,129 @@
+"""Training the trace network: crops with their truth, the loss, and an ONNX file that is also the checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="tests of training need torch")
+
+from ecglift.models.strip import STRIP_PX, network_input  # noqa: E402
+from ecglift.press.capture import CaptureSettings, capture  # noqa: E402
+from ecglift.press.compose import compose  # noqa: E402
+from ecglift.press.noise import Noise  # noqa: E402
+from ecglift.press.patients import simulate  # noqa: E402
+from ecglift.press.style import competition_style  # noqa: E402
+from ecglift.training.crops import CROP_PX, captured_crops, draw_crop, row_curve, varied  # noqa: E402
+from ecglift.training.export import export, load_weights  # noqa: E402
+from ecglift.training.network import TraceNetwork  # noqa: E402
+from ecglift.training.trace import crop_db, line_loss  # noqa: E402
+
+pytestmark = pytest.mark.train
+
+
+@pytest.fixture(scope="module")
+def page():
+    rng = np.random.default_rng(3)
+    patient = simulate(rng, rhythm="sinus", rate_bpm=70.0, noise=Noise())
+    return compose(rng, patient.mv, 500.0, competition_style())
+
+
+def _ink_row(rgb: np.ndarray, column: int, near: float) -> float:
+    """Centre of the dark ink near a row, px."""
+    rows = np.arange(max(int(near) - 6, 0), min(int(near) + 7, STRIP_PX))
+    dark = np.clip(150.0 - rgb[rows, column].max(axis=1), 0, None)
+    return float((rows * dark).sum() / dark.sum()) if dark.sum() > 60 else float("nan")
+
+
+def test_truth_of_a_captured_crop_lies_on_the_ink(page) -> None:
+    rng = np.random.default_rng(4)
+    taken = capture(page, "clean", rng, CaptureSettings(px_per_mm=8.0, plain=True))
+    misses = []
+    for crop in captured_crops(rng, taken, 6):
+        y = crop.y_px[::2]
+        for column in range(4, CROP_PX - 4):
+            if np.isfinite(y[column - 2 : column + 3]).all() and np.ptp(y[column - 2 : column + 3]) < 1.0:
+                misses.append(_ink_row(crop.rgb, column, y[column]) - y[column])
+    assert len(misses) > 300
+    assert abs(np.nanmedian(misses)) < 0.15
+    assert np.nanmedian(np.abs(misses)) < 0.3
+
+
+def test_crops_are_the_generators(page) -> None:
+    a, b = (draw_crop(np.random.default_rng(5), page) for _ in range(2))
+    assert (a.rgb == b.rgb).all()
+    np.testing.assert_array_equal(a.y_px, b.y_px)
+    assert a.rgb.shape == (STRIP_PX, CROP_PX, 3)
+
+
+def test_variation_keeps_truth_and_picture_together(page) -> None:
+    crop = draw_crop(np.random.default_rng(6), page)
+    for seed in range(8):
+        other = varied(np.random.default_rng(seed), crop)
+        assert np.isfinite(other.y_px).sum() == np.isfinite(crop.y_px).sum()
+        straight = np.nansum(np.abs(np.sort(other.y_px - 255.5)))
+        assert straight == pytest.approx(np.nansum(np.abs(crop.y_px - 255.5)), rel=1e-3)
+
+
+def test_row_curve_is_the_signal(page) -> None:
+    panel = page.layout.panels[0]
+    x = np.linspace(panel.x0_mm + 1, panel.x1_mm - 1, 200)
+    y = row_curve(page, panel.row, x)
+    mv = np.interp((x - panel.x0_mm) / 25.0 * 500, np.arange(page.mv.shape[1]), page.mv[0])
+    np.testing.assert_allclose((panel.baseline_mm - y) / 10, mv, atol=1e-3)
+
+
+def test_loss_is_smallest_at_the_truth() -> None:
+    y = torch.full((1, 40), 200.3)
+    rows = torch.arange(STRIP_PX, dtype=torch.float32)[:, None]
+
+    def loss(at: float) -> float:
+        entropy, decoded = line_loss((-0.5 * ((rows - at) / 1.2) ** 2).expand(1, STRIP_PX, 40), y, 1.2)
+        return float(entropy + decoded)
+
+    assert loss(200.3) < loss(201.0) < loss(204.0)
+
+
+def test_crop_db_knows_its_answer() -> None:
+    truth = np.sin(np.linspace(0, 20, 512)).astype(np.float32)
+    error = 0.1 * np.sign(np.sin(np.linspace(0.0, 300, 512)))
+    expected = 10 * np.log10(np.var(truth) / np.var(error))
+    assert crop_db((truth + error).astype(np.float32), truth) == pytest.approx(expected, abs=0.01)
+    assert np.isnan(crop_db(truth, np.full(512, np.nan, np.float32)))
+
+
+@pytest.mark.filterwarnings("ignore")  # the exporter's own deprecations
+def test_exported_file_is_the_checkpoint(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = TraceNetwork((8, 8, 8, 8, 8))
+    with torch.no_grad():
+        for weight in model.parameters():  # the exporter stores equal tensors, such as fresh normalisations, only once
+            weight += 0.05 * torch.randn_like(weight)
+    example = np.random.default_rng(0).integers(0, 255, (1, STRIP_PX, 64, 3), np.uint8)
+    model.train()(torch.from_numpy(network_input(example)))  # moves the running statistics away from their start
+    assert export(model, example, tmp_path / "model.onnx") < 1e-3
+    again = TraceNetwork((8, 8, 8, 8, 8))
+    load_weights(again, tmp_path / "model.onnx")
+    inputs = torch.from_numpy(network_input(example))
+    with torch.no_grad():
+        torch.testing.assert_close(again.eval()(inputs)[0], model.eval()(inputs)[0])
+    with pytest.raises(ValueError, match="lacks the weights"):
+        load_weights(TraceNetwork((8, 8, 8, 8, 8, 8)), tmp_path / "model.onnx")
+
+
+def test_a_few_steps_learn_one_crop(page) -> None:
+    torch.manual_seed(0)
+    crop = draw_crop(np.random.default_rng(7), page)
+    model = TraceNetwork((8, 8, 8, 8, 8))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    inputs, y = torch.from_numpy(network_input(crop.rgb[None])), torch.from_numpy(crop.y_px[None])
+    losses = []
+    for _ in range(12):
+        entropy, decoded = line_loss(model(inputs)[0], y, 1.2)
+        optimizer.zero_grad()
+        (entropy + decoded).backward()
+        optimizer.step()
+        losses.append(float(entropy.detach()))
+    assert losses[-1] < losses[0] - 1.0

@@ -175,25 +175,30 @@ class Morphology:
 
 P_FRACTION: Final = 0.06
 QRS_FRACTION: Final = 0.025
-T_FRACTION: Final = 0.06
+T_FRACTION: Final = 0.13
 """A wave begins and ends where its largest deflection passes these fractions of its peak: what a careful reader sees
-above the noise.
+above the noise; for T it is where the tangent to the fall of a Gaussian meets the baseline (2 standard deviations).
 """
 
 
-def morphology(p: Wave, qrs: Wave, t: Wave) -> Morphology:
-    """The beat with its bounds, each wave moved so that it begins at its own zero (P and QRS)."""
+def morphology(p: Wave, qrs: Wave, t: Wave, u: Wave | None = None) -> Morphology:
+    """The beat with its bounds, each wave moved so that P and QRS begin at their own zero and T ends at QT.
+
+    A U wave moves with T and does not count for its end.
+    """
 
     def from_zero(wave: Wave, fraction: float) -> Wave:
         onset = wave.bounds_s(fraction)[0]
         return wave if np.isnan(onset) else replace(wave, centre_s=wave.centre_s - onset)
 
     p, qrs = from_zero(p, P_FRACTION), from_zero(qrs, QRS_FRACTION)
-    # T ends at QT after the QRS onset by construction.
     end = t.bounds_s(T_FRACTION)[2]
-    if not np.isnan(end):
-        t = replace(t, centre_s=t.centre_s + QT_UNIT_S - end)
-    return Morphology(p, qrs, t, p.bounds_s(P_FRACTION), qrs.bounds_s(QRS_FRACTION), t.bounds_s(T_FRACTION))
+    shift = 0.0 if np.isnan(end) else QT_UNIT_S - end
+    t = replace(t, centre_s=t.centre_s + shift)
+    t_bounds = t.bounds_s(T_FRACTION)
+    if u is not None:
+        t = t.and_also(replace(u, centre_s=u.centre_s + shift))
+    return Morphology(p, qrs, t, p.bounds_s(P_FRACTION), qrs.bounds_s(QRS_FRACTION), t_bounds)
 
 
 def _fragments(rng: np.random.Generator, qrs: Sources, how_many: int, size: float) -> Sources:
@@ -319,14 +324,19 @@ def draw_heart(
     if "st-depression" in has:
         outward, place = REGIONS[str(rng.choice(["anterior", "lateral"]))]
         t = t.and_also(_st_shift(torso, -np.array(outward) * rng.uniform(0.07, 0.22), np.array(place), j))
+    u = None
     if "u-wave" in has:
-        u = Sources(
-            np.array([0.47]), np.array([0.03]), np.array([0.04]), t_moment[None] * 0.18, np.array([[1.0, 0.5, 2.0]])
+        hump = Sources(
+            np.array([0.49]),
+            np.array([0.03]),
+            np.array([0.04]),
+            t_moment[None] * rng.uniform(0.1, 0.25),
+            np.array([[1.0, 0.5, 2.0]]),
         )
-        t = t.and_also(u.through(torso))
+        u = hump.through(torso).scaled(voltage)
     t = t.scaled(voltage)
 
-    normal = morphology(p, qrs, t)
+    normal = morphology(p, qrs, t, u)
     ectopic = _varied(
         rng, replace(_P, moment=_P.moment * np.array([1.0, rng.choice([-1.0, 1.0]), 1.0])), size=0.3, turn=0.4
     )

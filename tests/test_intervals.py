@@ -54,7 +54,7 @@ def test_intervals_are_the_simulators(printed: bool) -> None:
             ]
         )
         assert found.heart_rate_bpm.value == pytest.approx(70, rel=0.06)
-        assert found.usual.all()
+        assert (~found.usual).sum() <= 1
     pr, qrs, qt = np.abs(np.array(errors)).T
     assert np.nanmedian(pr) < 10
     assert np.nanmedian(qrs) < 6

@@ -282,7 +282,7 @@ def _aligned(x: Values, peaks: NDArray[np.int64]) -> tuple[NDArray[np.int64], ND
         template = _median_beat(cut[usual])
         scores = np.stack([_likeness(beat, template[:, 15:-15]) for beat in cut])
         shift, likeness = scores.argmax(axis=1) - 15, scores.max(axis=1)
-        alike = likeness > 0.85
+        alike = likeness > 0.82
         if alike.sum() < max(1, len(peaks) / 3):
             break
         usual = alike

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
-from scipy.special import erf
+from scipy.special import erf, i0
 
 from ecglift.leads import LEAD_INDEX, LEADS
 from ecglift.paper import Layout, Panel
@@ -266,7 +266,7 @@ def _resample(values: Floats, first: float, step: float, at: Floats, settings: S
     position = np.clip((at - first) / step, -1.0, n)
     taps = np.floor(position).astype(int)[:, None] + np.arange(-half + 1, half + 1)
     distance = position[:, None] - taps
-    weight = np.sinc(distance) * np.i0(beta * np.sqrt(np.clip(1 - (distance / half) ** 2, 0.0, None)))
+    weight = np.sinc(distance) * i0(beta * np.sqrt(np.clip(1 - (distance / half) ** 2, 0.0, None)))
     weight /= weight.sum(axis=1, keepdims=True)
     return np.asarray((padded[taps + half + 2] * weight).sum(axis=1))
 

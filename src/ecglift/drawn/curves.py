@@ -1,0 +1,177 @@
+"""A drawn trace back to evenly spaced columns: the samples that the device joined by lines, where they can be told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecglift.drawn.lines import Chain
+
+Floats = NDArray[np.float64]
+
+RATES_HZ: Final = tuple(
+    map(float, (60, 75, 100, 120, 125, 128, 150, 200, 240, 250, 256, 300, 400, 500, 512, 600, 800, 1000, 1024, 2000))
+)
+"""Rates at which devices draw, tried when the points were rounded too coarsely to tell their spacing by themselves."""
+
+_FINE_MM: Final = 0.05
+"""Columns for a trace whose points are not evenly spaced: 500 Hz at 25 mm/s."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A trace in printed millimetres on even columns ``x0 + step·k``: ``y`` (n,), NaN where the pen was lifted.
+
+    ``sigma``: (n,) standard deviation of y from the rounding of the drawing. ``samples``: the columns are the device's
+    own samples; else they are read off the line between its points.
+    """
+
+    x0: float
+    step: float
+    y: Floats
+    sigma: Floats
+    samples: bool
+
+    @property
+    def x(self) -> Floats:
+        return np.asarray(self.x0 + self.step * np.arange(len(self.y)), float)
+
+
+@dataclass(frozen=True)
+class Pulse:
+    """A calibration pulse in mm: left and right end, height of its foot (y), height and width of its top."""
+
+    x0: float
+    x1: float
+    foot: float
+    height: float
+    width: float
+
+
+def as_pulse(chain: Chain) -> Pulse | None:
+    """The pulse that a chain in mm (y down) draws: up, along, down and nothing else; None when it is none."""
+    points = chain.points
+    (width, height), n = chain.size, len(points)
+    if not (4 <= n <= 2000 and 2 <= height <= 45 and 0.8 <= width <= 30):
+        return None
+    foot, top = float(points[:, 1].max()), float(points[:, 1].min())
+    if abs(points[0, 1] - foot) > 0.1 * height or abs(points[-1, 1] - foot) > 0.1 * height:
+        return None
+    dx, middle = np.abs(np.diff(points[:, 0])), (points[1:, 1] + points[:-1, 1]) / 2
+    on_top = float(dx[middle < top + 0.05 * height].sum())
+    on_foot = float(dx[middle > foot - 0.05 * height].sum())
+    if on_top < 0.8 or on_top + on_foot < 0.85 * width:
+        return None
+    rises = np.flatnonzero(np.diff((points[:, 1] < (foot + top) / 2).astype(int)) == 1)
+    if len(rises) != 1:
+        return None
+    return Pulse(float(points[:, 0].min()), float(points[:, 0].max()), foot, height, on_top)
+
+
+def split_pulse(chain: Chain, reach_mm: float = 20.0) -> tuple[Pulse | None, Chain]:
+    """(pulse, rest) of a chain in mm that begins with a pulse and goes on as a trace; (None, chain) without one."""
+    points = chain.points
+    stop = int(np.searchsorted(points[:, 0], points[0, 0] + reach_mm))
+    steep = [
+        k for k in range(min(stop, len(points) - 1))
+        if abs(points[k + 1, 1] - points[k, 1]) >= 2 and points[k + 1, 0] - points[k, 0] <= 0.3
+    ]  # fmt: skip
+    for up in steep:
+        for down in steep:
+            climb, fall = points[up, 1] - points[up + 1, 1], points[down + 1, 1] - points[down, 1]
+            top = points[up + 1 : down + 1]
+            if down <= up or climb < 2 or abs(climb - fall) > 0.1 * climb:
+                continue
+            if not 1.5 <= np.ptp(top[:, 0]) <= 15 or np.ptp(top[:, 1]) > 0.1 or np.ptp(points[: up + 1, 1]) > 0.1:
+                continue
+            ends, width = (float(points[0, 0]), float(points[down + 1, 0])), float(np.ptp(top[:, 0]))
+            return Pulse(*ends, float(points[up, 1]), float(climb), width), chain.part(down + 1, len(points))
+    return None, chain
+
+
+def to_curve(chain: Chain, speed_mm_s: float) -> Curve:
+    """The curve of a chain in mm that runs from left to right.
+
+    Points that stand on an even lattice are the device's samples; a point that is missing lay on the line between
+    its neighbours. Else the columns are 0.05 mm apart and read off the line.
+    """
+    x, y = chain.points[:, 0], chain.points[:, 1]
+    lattice = _lattice(x, speed_mm_s)
+    if lattice is not None:
+        x0, step = lattice
+        index = np.round((x - x0) / step).astype(int)
+        index, first = np.unique(index, return_index=True)
+        x0 += step * index[0]
+        index -= index[0]
+        values = np.interp(np.arange(index[-1] + 1), index, y[first])
+    else:
+        step, x0 = _FINE_MM, float(x[0])
+        climbing = np.maximum.accumulate(x) + 1e-9 * np.arange(len(x))  # several points in one column keep their order
+        values = np.interp(x0 + step * np.arange(int((x[-1] - x0) / step + 1e-6) + 1), climbing, y)
+    columns = x0 + step * np.arange(len(values))
+    for k in chain.gaps:
+        values[(columns > x[k] + 1e-6) & (columns < x[k + 1] - 1e-6)] = np.nan
+    return Curve(x0, step, values, _sigma(values, x, y, step, lattice is not None), lattice is not None)
+
+
+def _lattice(x: Floats, speed_mm_s: float) -> tuple[float, float] | None:
+    """(x of the first point, spacing) when the points stand evenly, but for the rounding of the device."""
+    steps = np.diff(x)
+    rising = steps[steps > 1e-6]
+    if len(x) < 20 or (steps < -1e-6).any() or not len(rising):
+        return None
+    usual = float(np.median(rising))
+    quantum = _quantum(x)
+    even = _fitted_lattice(x, usual, 0.06 * usual)
+    if even is not None or quantum == 0:
+        return even
+    # Rounding spreads the points by half a quantum to each side; the widest spacing that explains them all is right,
+    # since any finer one can be rounded to them as well.
+    for rate in RATES_HZ:
+        pitch = speed_mm_s / rate
+        if 1.3 * quantum < pitch < 3 * usual:
+            rounded = _fitted_lattice(x, pitch, 0.56 * quantum)
+            if rounded is not None:
+                return rounded
+    return None
+
+
+def _fitted_lattice(x: Floats, pitch: float, most_off: float) -> tuple[float, float] | None:
+    """(start, spacing near ``pitch``) when 99 % of ``x`` lie within ``most_off`` of it and hardly two share a place."""
+    start, fitted = float(x[0]), pitch
+    index = np.round((x - start) / fitted)
+    for _ in range(6):
+        if np.unique(index).size < 0.9 * len(x):
+            return None
+        fitted, start = (float(v) for v in np.polyfit(index, x, 1))
+        again = np.round((x - start) / fitted)
+        if (again == index).all():
+            break
+        index = again
+    if abs(fitted / pitch - 1) > 0.01 or np.quantile(np.abs(x - start - fitted * index), 0.99) > most_off:
+        return None
+    return start, fitted
+
+
+def _quantum(values: Floats) -> float:
+    """The step to which ``values`` were rounded, 0 when none can be told."""
+    steps = np.diff(np.unique(np.round(values, 4)))
+    steps = steps[steps > 5e-4]
+    if len(steps) < 10:
+        return 0.0
+    least = float(np.quantile(steps, 0.02))
+    for part in (1, 2, 3):
+        ratio = part * steps / least
+        if (np.abs(ratio - np.round(ratio)) < 0.1).mean() > 0.95:
+            return least / part
+    return 0.0
+
+
+def _sigma(values: Floats, x: Floats, y: Floats, step: float, samples: bool) -> Floats:
+    """(n,) mm: rounding of the heights, and of the places where the line is steep; between samples their bend."""
+    slope = np.abs(np.gradient(np.nan_to_num(values, nan=float(np.nanmean(values))))) / step
+    sigma = np.full(len(values), max(_quantum(y) / np.sqrt(12), 0.002))
+    return sigma if samples else np.hypot(sigma, (_quantum(x) / np.sqrt(12)) * slope)

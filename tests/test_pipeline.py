@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from ecglift import Digitizer, Recording, Settings
+from ecglift.geometry import PageMap
 from ecglift.paper import Layout, Panel
 from ecglift.pipeline import LINES, Run, Step
 from ecglift.problem import Problem, fail
@@ -156,6 +158,18 @@ def test_correction_mends_a_failed_run() -> None:
 def test_correction_of_no_result_is_a_bad_call() -> None:
     with pytest.raises(ValueError, match="no result is called colour; results are checks"):
         Digitizer(lines={"raster": Line().steps}).again(Run("x", Settings()), colour=1)
+
+
+@pytest.mark.parametrize(("turn_deg", "quarter_turns", "expected"), [(3.0, 0, 3.0), (-2.0, 1, -92.0), (1.0, 2, -179.0)])
+def test_rotation_is_that_of_the_upright_sheet_in_the_picture(
+    turn_deg: float, quarter_turns: int, expected: float
+) -> None:
+    c, s = np.cos(np.radians(turn_deg)), np.sin(np.radians(turn_deg))
+    page_map = PageMap(np.array([[8 * c, -8 * s, 40], [8 * s, 8 * c, 7], [0, 0, 1.0]]))
+    grid = SimpleNamespace(map=page_map, bounds_mm=(0.0, 0.0, 200.0, 100.0))
+    run = Run("x", Settings(), grid=grid, reading=Reading(LAYOUT, quarter_turns))  # type: ignore[arg-type]
+    # A sheet that must be turned clockwise to stand upright lies anticlockwise in the picture.
+    assert run.rotation_deg == pytest.approx(expected)
 
 
 def test_summary_is_plain_json() -> None:

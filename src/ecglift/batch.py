@@ -22,8 +22,8 @@ SUFFIXES: Final[frozenset[str]] = frozenset(
 )
 """File names with these endings are taken from a folder; a file named by itself is tried whatever its name."""
 
-NO_ECG: Final[frozenset[str]] = frozenset({"not-an-ecg", "grid-not-found", "blank-page"})
-"""Problems that say that a page of a report shows something else."""
+NO_ECG: Final[frozenset[str]] = frozenset({"not-an-ecg", "grid-not-found", "no-traces", "leads-not-standard"})
+"""Problems that say that a page of a report shows something else than the twelve leads."""
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -22,7 +22,9 @@ _SPELLINGS: Final[dict[str, str]] = {
     **{name.upper(): name for name in LEADS},
     **{f"C{k}": f"V{k}" for k in range(1, 7)},
     **{name.upper(): f"aV{name[-1]}" for name in ("VR", "VL", "VF")},
-    **{"1": "I", "2": "II", "3": "III"},
+    "1": "I",
+    "2": "II",
+    "3": "III",
 }
 
 

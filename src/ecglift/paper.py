@@ -15,7 +15,7 @@ DEFAULT_SPEED_MM_S: Final = 25.0
 DEFAULT_GAIN_MM_MV: Final = 10.0
 
 How = Literal["printed", "pulse", "given", "assumed", "grid", "page"]
-"""How a scale is known: read in print, from the calibration pulse, told by the user, assumed, from the grid or the page."""
+"""How a scale is known: read in print, from the calibration pulse, told, assumed, from the grid or from the page."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ class Panel:
 class Layout:
     """What is printed where: the panels of a sheet and its scales.
 
-    ``name`` as in :data:`TEMPLATES`, or "custom". ``score``: of the winning hypothesis, 0 to 1; ``runner_up`` and ``margin``:
-    the second-best hypothesis and by how much it lost. ``speed_how``, ``gain_how``: how the scales are known.
+    ``name`` as in :data:`TEMPLATES`, or "custom". ``score``: of the winning hypothesis, 0 to 1; ``runner_up`` and
+    ``margin``: the second-best hypothesis and by how much it lost. ``speed_how``, ``gain_how``: how both are known.
     """
 
     name: str
@@ -80,7 +80,7 @@ class Layout:
 class Template:
     """A usual arrangement: names by row and column ("-aVR": printed inverted), then how many full-width rhythm strips.
 
-    ``simultaneous``: all columns show the same seconds (6×2 of some devices); else each column goes on where the one before ended.
+    Columns follow each other in time or, on some devices, show the same seconds: a panel's ``start_s`` says which.
     """
 
     name: str

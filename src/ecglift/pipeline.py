@@ -75,6 +75,17 @@ class Run:
         return turn_map(self.grid.map, self.reading.quarter_turns if self.reading else 0)
 
     @property
+    def rotation_deg(self) -> float | None:
+        """How far the upright sheet is turned in the picture, clockwise as seen, −180 to 180; None without a grid."""
+        page_map, grid = self.page_map, self.grid
+        if page_map is None or grid is None:
+            return None
+        # The middle of the picture's sheet turns with the sheet; where exactly matters little for an angle.
+        middle = page_map.to_mm(grid.map.to_px(np.array(grid.bounds_mm).reshape(2, 2).mean(axis=0)))
+        x, y = page_map.to_px(middle + [1.0, 0.0]) - page_map.to_px(middle)
+        return float(np.degrees(np.arctan2(y, x)))
+
+    @property
     def problems(self) -> tuple[Problem, ...]:
         """Every stage's problems in the order of the line, each once, then the notes."""
         results = (getattr(self, f.name) for f in fields(self))
@@ -118,8 +129,7 @@ class Run:
 
     def to_dict(self) -> dict[str, Any]:
         """The page's answer without its samples, in plain JSON values."""
-        layout, grid, recording = self.layout, self.grid, self.recording
-        turns = self.reading.quarter_turns if self.reading else 0
+        layout, grid, recording, rotation_deg = self.layout, self.grid, self.recording, self.rotation_deg
         confidence = {
             name: round(float(row[row > 0].mean()), 4)
             for name, row in zip(LEADS, recording.confidence, strict=True)
@@ -140,7 +150,7 @@ class Run:
             "gain_how": layout.gain_how if layout else None,
             "px_per_mm": [round(float(value), 4) for value in grid.px_per_mm] if grid else None,
             "scale_how": grid.how if grid else None,
-            "rotation_deg": round(self.orientation.rotation_deg + 90.0 * turns, 3) if self.orientation else None,
+            "rotation_deg": None if rotation_deg is None else round(rotation_deg, 3),
             "confidence": confidence,
             "quality": recording.quality,
             "timings_s": {stage: round(seconds, 4) for stage, seconds in self.timings_s.items()},

@@ -15,7 +15,7 @@ from ecglift.problem import Problem, Status
 
 @dataclass(frozen=True)
 class Segment:
-    """One printed piece of a lead: samples ``start`` (inclusive) to ``stop`` (exclusive) of the recording; ``rhythm``: a rhythm strip."""
+    """One printed piece of a lead: samples ``start`` to ``stop`` (exclusive); ``rhythm``: a rhythm strip."""
 
     lead: str
     start: int
@@ -29,9 +29,10 @@ class Segment:
 class Recording:
     """A 12-lead ECG as it was printed.
 
-    ``mv``: (12, n) float32, millivolts, leads in the order of :data:`ecglift.leads.LEADS`, NaN where a lead is not printed or was not seen.
-    ``confidence``: (12, n) float32, 0 to 1: chance that the sample is right to ±20 µV; 0 where ``mv`` is NaN.
-    Time 0 is the left edge of the printed signal. ``provenance``: source file, hash, page, versions, settings; plain JSON values.
+    ``mv``: (12, n) float32, millivolts, leads in the order of :data:`ecglift.leads.LEADS`, NaN where a lead is not
+    printed or was not seen. ``confidence``: (12, n) float32, 0 to 1: chance that the sample is right to ±20 µV; 0 where
+    ``mv`` is NaN. Time 0 is the left edge of the printed signal. ``provenance``: source file, hash, page, versions,
+    settings; plain JSON values.
     """
 
     fs_hz: float
@@ -56,7 +57,9 @@ class Recording:
             raise ValueError(f"mv {self.mv.shape} and confidence {self.confidence.shape} differ in shape")
 
     @classmethod
-    def empty(cls, fs_hz: float = 500.0, problems: tuple[Problem, ...] = (), provenance: dict[str, Any] | None = None) -> Recording:
+    def empty(
+        cls, fs_hz: float = 500.0, problems: tuple[Problem, ...] = (), provenance: dict[str, Any] | None = None
+    ) -> Recording:
         """The answer for a page that could not be read: no samples, status "failed"."""
         none = np.zeros((len(LEADS), 0), np.float32)
         return cls(fs_hz, none, none, (), "failed", problems, {}, provenance or {})
@@ -73,7 +76,7 @@ class Recording:
 
     @property
     def duration_s(self) -> float:
-        return self.mv.shape[1] / self.fs_hz
+        return len(self) / self.fs_hz
 
     def save(self, path: str | Path, format: str | None = None) -> Path:
         """The file written: the format is told by the suffix or named, see :func:`ecglift.formats.save`."""
@@ -82,7 +85,7 @@ class Recording:
         return save(self, path, format)
 
     def __len__(self) -> int:
-        return self.mv.shape[1]
+        return int(self.mv.shape[1])
 
     def __getitem__(self, lead: str) -> NDArray[np.float32]:
         """(n,) mV of one lead; any usual spelling. KeyError when it is no lead."""

@@ -14,7 +14,7 @@ SHEET_PX_PER_MM: Final = 8.0
 
 @dataclass(frozen=True)
 class Sheet:
-    """An upright, flat picture of the paper: pixel (column c, row r) shows the point ``origin_mm + (c, r) / px_per_mm``.
+    """A flat picture of the paper: pixel (column c, row r) shows the point ``origin_mm + (c, r) / px_per_mm``.
 
     ``rgb``: (height, width, 3) uint8. ``seen``: (height, width) bool, False where the source image does not reach.
     """
@@ -26,11 +26,11 @@ class Sheet:
 
     @property
     def width_mm(self) -> float:
-        return self.rgb.shape[1] / self.px_per_mm
+        return float(self.rgb.shape[1] / self.px_per_mm)
 
     @property
     def height_mm(self) -> float:
-        return self.rgb.shape[0] / self.px_per_mm
+        return float(self.rgb.shape[0] / self.px_per_mm)
 
     def x_px(self, x_mm: NDArray[np.float64] | float) -> NDArray[np.float64] | float:
         return (x_mm - self.origin_mm[0]) * self.px_per_mm
@@ -43,8 +43,8 @@ class Sheet:
 class Trace:
     """A row's line on the sheet, column by column.
 
-    ``x_mm``, ``y_mm``: (n,) centre of the line, NaN in ``y_mm`` where there is none; ``sigma_mm``: (n,) one standard deviation of ``y_mm``;
-    ``presence``: (n,) chance that there is a line, 0 to 1.
+    ``x_mm``, ``y_mm``: (n,) centre of the line, NaN in ``y_mm`` where there is none; ``sigma_mm``: (n,) one standard
+    deviation of ``y_mm``; ``presence``: (n,) chance that there is a line, 0 to 1.
     """
 
     row: int

@@ -1,6 +1,7 @@
 """The frozen benchmark: always the same pages with their truth, and the table of how well they are read.
 
-The set "simulated" needs nothing but this package; the set "signals" prints the project's real test records, where they are at hand.
+The set "simulated" needs nothing but this package; the set "signals" prints the project's real test records, where
+they are at hand.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecglift.geometry import PageMap, Points
-from ecglift.metrics import image_snr_db, score, to_db
+from ecglift.metrics import image_snr_db, score
 from ecglift.paper import TEMPLATES
 from ecglift.press.capture import COMPETITION_KINDS, KINDS, Capture, CaptureSettings, capture
 from ecglift.press.compose import compose
@@ -37,7 +38,8 @@ PAGES_PER_KIND: Final = 20
 OTHER_PAGES: Final = 100
 OTHER: Final = "other"
 TYPES: Final[tuple[str, ...]] = (*COMPETITION_KINDS.values(), OTHER)
-"""The types of page, in the table's order: the competition's layout in nine kinds of capture, then any layout in any capture."""
+"""The types of page, in the table's order: the competition's layout in nine kinds of capture, then any layout in any
+capture."""
 
 Group = Literal["simulated", "signals"]
 GROUPS: Final[tuple[Group, ...]] = ("simulated", "signals")
@@ -64,7 +66,7 @@ class Item:
 
 def items(groups: Sequence[Group] = GROUPS, per_kind: int = PAGES_PER_KIND, others: int = OTHER_PAGES) -> list[Item]:
     """The pages of the benchmark in their order."""
-    counts = {kind: per_kind for kind in COMPETITION_KINDS.values()} | {OTHER: others}
+    counts = dict.fromkeys(COMPETITION_KINDS.values(), per_kind) | {OTHER: others}
     return [Item(group, type_, k) for group in groups for type_, n in counts.items() for k in range(n)]
 
 
@@ -91,7 +93,8 @@ def make_item(item: Item, signal_mv: NDArray[np.float32] | None = None) -> Captu
 
 
 def _competition_settings(kind: str, rng: np.random.Generator) -> CaptureSettings:
-    """Scales as the competition's pictures have them: 200 dpi renders, 150 to 300 dpi scans, photos of 2 to 12 megapixels."""
+    """Scales as the competition's pictures have them: 200 dpi renders, 150 to 300 dpi scans, photos of 2 to 12
+    megapixels."""
     if kind == "clean":
         return CaptureSettings(px_per_mm=_DPI_200, plain=True)
     if kind in _SCANS:
@@ -148,8 +151,8 @@ def make_benchmark(
 ) -> Path:
     """The manifest of the benchmark written to ``directory``: pictures and truth of every page.
 
-    ``shared``: the folder with the real test records, for the second set; without it only simulated patients are printed.
-    Fewer pages for a quick look: ``per_kind``, ``others`` (the first ones of the whole set).
+    ``shared``: the folder with the real test records, for the second set; without it only simulated patients are
+    printed. Fewer pages for a quick look: ``per_kind``, ``others`` (the first ones of the whole set).
     """
     folder = Path(directory)
     folder.mkdir(parents=True, exist_ok=True)
@@ -159,7 +162,11 @@ def make_benchmark(
     whole = {item: k for k, item in enumerate(items(("signals",)))}
     jobs = []
     for item in chosen:
-        signal_mv = real[order[whole.get(item, item.index) % len(order)]] if real is not None and item.group == "signals" else None
+        signal_mv = (
+            real[order[whole.get(item, item.index) % len(order)]]
+            if real is not None and item.group == "signals"
+            else None
+        )
         jobs.append((item, signal_mv, folder))
     manifest = folder / MANIFEST
     with manifest.open("w", encoding="utf-8") as lines:
@@ -173,9 +180,9 @@ def make_benchmark(
 class PageScore:
     """How one page was read.
 
-    ``snr_db``: the competition's score of the image (0 for a page that was not read); ``place_mm``: median and 95th percentile of the
-    found map's error along the traces, but for a shift of the origin, None when no map was found; ``layout_right``: the layout's name and
-    leads agree; ``problems``: codes. ``seconds`` of wall time.
+    ``snr_db``: the competition's score of the image (0 for a page that was not read); ``place_mm``: median and 95th
+    percentile of the found map's error along the traces, but for a shift of the origin, None when no map was found;
+    ``layout_right``: the layout's name and leads agree; ``problems``: codes. ``seconds`` of wall time.
     """
 
     id: str
@@ -201,7 +208,8 @@ class _Place(TypedDict):
 def place_error(found: PageMap, px: Points, mm: Points) -> _Place:
     """How far a found map puts the pixels ``px`` (n, 2) from their true ``mm`` (n, 2), and its relative error of scale.
 
-    The origin and quarter turns are the reader's choice, so the best of four turns and the median shift are taken out first.
+    The origin and quarter turns are the reader's choice, so the best of four turns and the median shift are taken out
+    first.
     """
     got = found.to_mm(px)
     best: NDArray[np.float64] | None = None
@@ -236,12 +244,12 @@ def _by_pipeline(path: Path, truth: Truth, oracle: bool) -> _Read:
 
     digitizer = Digitizer(Settings(fs_hz=truth.fs_hz))
     page = next(iter(open_pages(path)))
-    if oracle:
-        run = digitizer.go_on(_given(Run(page.name, digitizer.settings, page), truth))
-    else:
-        run = digitizer.read(page)
+    fresh = Run(page.name, digitizer.settings, page)
+    run = digitizer.go_on(_given(fresh, truth)) if oracle else digitizer.read(page)
     layout, grid = run.layout, run.grid
-    return _Read(run.recording, layout.name if layout else None, layout.leads if layout else (), grid.map if grid else None)
+    return _Read(
+        run.recording, layout.name if layout else None, layout.leads if layout else (), grid.map if grid else None
+    )
 
 
 def _given(run: Any, truth: Truth) -> Any:
@@ -252,7 +260,8 @@ def _given(run: Any, truth: Truth) -> Any:
     from ecglift.stages.orient import Orientation
 
     height, width = run.page.image.shape[:2]
-    bounds = seen_box_mm(coarse_mm(truth.map, (height, width), 32), *truth.values["page_mm"], margin_mm=0.0)
+    page_width, page_height = truth.values["page_mm"]
+    bounds = seen_box_mm(coarse_mm(truth.map, (height, width), 32), page_width, page_height, margin_mm=0.0)
     x, y = truth.map.px_per_mm(np.array([(bounds[0] + bounds[2]) / 2, (bounds[1] + bounds[3]) / 2]))
     grid = Grid(truth.map, "lines", (float(x), float(y)), bounds, bounds, "given", 1.0)
     return replace(run, orientation=Orientation(0.0, 1.0), grid=grid, reading=SheetReading(truth.layout))
@@ -273,7 +282,9 @@ def _scored(job: tuple[dict[str, Any], Path, Digitize | None, bool]) -> PageScor
     if read.map is not None:
         with np.load(directory / row["files"]["signals"]) as arrays:
             px, mm = arrays["line_px"], arrays["line_mm"]
-        inside = (px >= 0).all(axis=1) & (px <= [truth.values["width_px"] - 1, truth.values["height_px"] - 1]).all(axis=1)
+        inside = (px >= 0).all(axis=1) & (px <= [truth.values["width_px"] - 1, truth.values["height_px"] - 1]).all(
+            axis=1
+        )
         step = max(int(inside.sum()) // 2000, 1)
         if inside.any():
             place = place_error(read.map, px[inside][::step], mm[inside][::step])
@@ -307,8 +318,9 @@ def run_benchmark(
 ) -> list[PageScore]:
     """The scores of the benchmark's pages in ``directory``, also written there as ``results.json`` and ``results.md``.
 
-    ``digitize``: another reader than this package's pipeline (importable, when there are several ``workers``). ``oracle``: the pipeline is
-    told the true map and layout and reads the rest; its files are ``results-oracle.*``. ``per_type``: only the first pages of each type.
+    ``digitize``: another reader than this package's pipeline (importable, when there are several ``workers``).
+    ``oracle``: the pipeline is told the true map and layout and reads the rest; its files are ``results-oracle.*``.
+    ``per_type``: only the first pages of each type.
     """
     if oracle and digitize is not None:
         raise ValueError("oracle is for the package's own pipeline; leave digitize out")
@@ -336,18 +348,31 @@ def read_scores(path: str | Path) -> list[PageScore]:
     return [PageScore(**row) for row in rows]
 
 
-_HEAD: Final = (
-    "| pages | n | mean dB | median | worst | < 10 dB | failed | official | place mm (median, 95 %) | layout right | s a page |\n"
-    "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n"
+_COLUMNS: Final = (
+    "pages",
+    "n",
+    "mean dB",
+    "median",
+    "worst",
+    "< 10 dB",
+    "failed",
+    "official",
+    "place mm (median, 95 %)",
+    "layout right",
+    "s a page",
 )
+_HEAD: Final = f"| {' | '.join(_COLUMNS)} |\n|---|{'---:|' * (len(_COLUMNS) - 1)}\n"
 
 
 def table(scores: Sequence[PageScore]) -> str:
-    """The scores as a Markdown table: one row for each group and type, then each group's nine competition types together, then all."""
+    """The scores as a Markdown table: one row for each group and type, then each group's nine competition types
+    together, then all."""
     rows = []
     for group in [g for g in GROUPS if any(s.group == g for s in scores)]:
         mine = [s for s in scores if s.group == group]
-        rows += [_row(f"{group}: {t}", [s for s in mine if s.type == t]) for t in TYPES if any(s.type == t for s in mine)]
+        rows += [
+            _row(f"{group}: {t}", [s for s in mine if s.type == t]) for t in TYPES if any(s.type == t for s in mine)
+        ]
         competition = [s for s in mine if s.type != OTHER]
         if competition:
             rows.append(_row(f"**{group}: competition's layout**", competition))
@@ -377,13 +402,9 @@ def _row(name: str, scores: Sequence[PageScore]) -> str:
     return "| " + " | ".join(cells) + " |\n"
 
 
-def official_db(scores: Sequence[PageScore]) -> float:
-    """The competition's score over these pages: dB of the mean linear ratio."""
-    return to_db(float(np.mean([10 ** (s.snr_db / 10) for s in scores])))
-
-
 def write_into(document: str | Path, markdown: str, marker: str) -> None:
-    """Put ``markdown`` between the lines ``<!-- marker -->`` and ``<!-- /marker -->`` of a document, or at its end with such lines."""
+    """Put ``markdown`` between the lines ``<!-- marker -->`` and ``<!-- /marker -->`` of a document, or at its end
+    with such lines."""
     path = Path(document)
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     start, stop = f"<!-- {marker} -->", f"<!-- /{marker} -->"

@@ -7,6 +7,7 @@ from typing import Final
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from ecglift.press.optics import Field, Image, cloud
 
@@ -18,7 +19,8 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Crease:
-    """A straight fold: the line at distance ``at_mm`` along ``angle_rad``; ``fold_deg``: how far each flank is bent; ``worn``: 0 to 1."""
+    """A straight fold: the line at distance ``at_mm`` along ``angle_rad``; ``fold_deg``: how far each flank is bent;
+    ``worn``: 0 to 1."""
 
     angle_rad: float
     at_mm: float
@@ -53,8 +55,9 @@ def creases(rng: np.random.Generator, width_mm: float, height_mm: float, heavy: 
 class Wear:
     """Layers over the whole page at :data:`WEAR_PX_PER_MM`.
 
-    ``tint`` (h, w, 3): factor on the paper's colour (stains, mould, yellowing); ``fade`` (h, w): 0 to 1, how far ink has turned to paper;
-    ``wet`` (h, w): 0 to 1, where ink has run; ``gone`` (h, w): 1 where paper is missing, or None.
+    ``tint`` (h, w, 3): factor on the paper's colour (stains, mould, yellowing); ``fade`` (h, w): 0 to 1, how far ink
+    has turned to paper; ``wet`` (h, w): 0 to 1, where ink has run; ``gone`` (h, w): 1 where paper is missing, or
+    None.
     """
 
     tint: Field
@@ -84,17 +87,24 @@ class Wear:
         return replace(self, tint=tint.astype(np.float32), fade=np.clip(fade, 0, 1).astype(np.float32))
 
     def applied(self, raster: Image, px_per_mm: float, box: Box) -> tuple[Image, Image | None]:
-        """A rendered region of the page (``box``: x0, y0, x1, y1 mm) with this wear, and its alpha (h, w) uint8 when paper is missing."""
+        """A rendered region of the page (``box``: x0, y0, x1, y1 mm) with this wear, and its alpha (h, w) uint8 when
+        paper is missing."""
         height, width = raster.shape[:2]
         scale = WEAR_PX_PER_MM / px_per_mm
         # Pixel centres to pixel centres, as everywhere.
         matrix = np.array(
-            [[scale, 0, box[0] * WEAR_PX_PER_MM + scale / 2 - 0.5], [0, scale, box[1] * WEAR_PX_PER_MM + scale / 2 - 0.5]], np.float64
+            [
+                [scale, 0, box[0] * WEAR_PX_PER_MM + scale / 2 - 0.5],
+                [0, scale, box[1] * WEAR_PX_PER_MM + scale / 2 - 0.5],
+            ],
+            np.float64,
         )
 
         def over(layer: Field) -> Field:
             flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-            return np.asarray(cv2.warpAffine(layer, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE), np.float32)
+            return np.asarray(
+                cv2.warpAffine(layer, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE), np.float32
+            )
 
         out = raster
         if self.wet is not None and float(self.wet.max()) > 0:
@@ -117,9 +127,9 @@ def _mm_grid(shape: tuple[int, int]) -> tuple[Field, Field]:
     return (x + np.float32(0.5)) / np.float32(WEAR_PX_PER_MM), (y + np.float32(0.5)) / np.float32(WEAR_PX_PER_MM)
 
 
-def _stain(tint: Field, density: Field, colour: tuple[float, float, float]) -> None:
+def _stain(tint: Field, density: NDArray[np.floating], colour: tuple[float, float, float]) -> None:
     """Multiply a stain of this colour and ``density`` (h, w) 0 to 1 into a tint, in place."""
-    tint *= 1 - density[..., None] * (1 - np.array(colour, np.float32))
+    tint *= 1 - density.astype(np.float32)[..., None] * (1 - np.array(colour, np.float32))
 
 
 def _brown(rng: np.random.Generator) -> tuple[float, float, float]:
@@ -152,11 +162,16 @@ def _blot(rng: np.random.Generator, tint: Field, wet: Field) -> None:
 
 def _splashes(rng: np.random.Generator, tint: Field, count: int) -> None:
     """Drops of coffee, blood, ink or contrast gel."""
-    layer = np.zeros(tint.shape[:2], np.uint8)
+    layer = np.zeros((tint.shape[0], tint.shape[1]), np.uint8)
     for _ in range(count):
         x, y = int(rng.integers(layer.shape[1])), int(rng.integers(layer.shape[0]))
         radius = rng.exponential(1.2) * WEAR_PX_PER_MM
-        cv2.ellipse(layer, ((float(x), float(y)), (2 * radius + 1, 2 * radius * rng.uniform(0.5, 1) + 1), float(rng.uniform(0, 180))), 255, -1)
+        cv2.ellipse(
+            layer,
+            ((float(x), float(y)), (2 * radius + 1, 2 * radius * rng.uniform(0.5, 1) + 1), float(rng.uniform(0, 180))),
+            255,
+            -1,
+        )
     soft = cv2.GaussianBlur(layer, (0, 0), rng.uniform(0.5, 2)).astype(np.float32) / 255
     colour = _brown(rng) if rng.random() < 0.6 else tuple(float(v) for v in rng.uniform(0.35, 0.95, 3))
     _stain(tint, np.asarray(soft * np.float32(rng.uniform(0.3, 0.95)), np.float32), colour)  # type: ignore[arg-type]
@@ -168,7 +183,11 @@ def stained(rng: np.random.Generator, width_mm: float, height_mm: float, severit
     tint, fade = wear.tint, wear.fade
     wet = np.zeros_like(fade)
     x, y = _mm_grid((fade.shape[0], fade.shape[1]))
-    _stain(tint, np.clip(0.5 + 0.3 * cloud(rng, (fade.shape[0], fade.shape[1]), 2), 0, 1) * np.float32(rng.uniform(0, 0.5)), (0.93, 0.85, 0.66))
+    _stain(
+        tint,
+        np.clip(0.5 + 0.3 * cloud(rng, (fade.shape[0], fade.shape[1]), 2), 0, 1) * np.float32(rng.uniform(0, 0.5)),
+        (0.93, 0.85, 0.66),
+    )
     for _ in range(rng.integers(0, 4)):
         _ring(rng, tint, x, y)
     for _ in range(rng.integers(1, 4)):
@@ -189,7 +208,14 @@ def mouldy(rng: np.random.Generator, width_mm: float, height_mm: float, severity
     wet = np.zeros_like(fade)
     for _ in range(rng.integers(0, 3)):
         _blot(rng, tint, wet)
-    hues = ((0.25, 0.27, 0.22), (0.15, 0.15, 0.16), (0.35, 0.42, 0.3), (0.42, 0.3, 0.22), (0.5, 0.5, 0.52), (0.55, 0.4, 0.45))
+    hues = (
+        (0.25, 0.27, 0.22),
+        (0.15, 0.15, 0.16),
+        (0.35, 0.42, 0.3),
+        (0.42, 0.3, 0.22),
+        (0.5, 0.5, 0.52),
+        (0.55, 0.4, 0.45),
+    )
     for _ in range(rng.integers(3, 14)):
         specks = np.zeros((rows, columns), np.uint8)
         at = rng.uniform([0, 0], [columns, rows])
@@ -199,14 +225,24 @@ def mouldy(rng: np.random.Generator, width_mm: float, height_mm: float, severity
         radii = np.exp(rng.normal(np.log(0.35), 0.6, count)) * WEAR_PX_PER_MM
         for (cx, cy), radius in zip(places, np.minimum(radii, 3.2 * WEAR_PX_PER_MM), strict=True):
             if -20 < cx < columns + 20 and -20 < cy < rows + 20:
-                cv2.circle(specks, (int(cx * 16), int(cy * 16)), int(radius * 16), int(rng.integers(90, 256)), -1, cv2.LINE_AA, 4)
+                cv2.circle(
+                    specks,
+                    (int(cx * 16), int(cy * 16)),
+                    int(radius * 16),
+                    int(rng.integers(90, 256)),
+                    -1,
+                    cv2.LINE_AA,
+                    4,
+                )
         soft = cv2.GaussianBlur(specks, (0, 0), rng.uniform(0.5, 1.6)).astype(np.float32) / 255
         halo = cv2.GaussianBlur(specks, (0, 0), rng.uniform(4, 14)).astype(np.float32) / 255
         density = soft * np.float32(rng.uniform(0.35, 0.95)) + np.clip(halo, 0, 0.6) * np.float32(rng.uniform(0, 0.6))
         hue = np.clip(np.array(hues[rng.integers(len(hues))]) * rng.uniform(0.8, 1.4), 0.05, 0.9)
         _stain(tint, np.asarray(np.clip(density, 0, 1), np.float32), (float(hue[0]), float(hue[1]), float(hue[2])))
     if rng.random() < 0.6:
-        fuzz = np.clip(cloud(rng, (rows, columns), 8, 4) - np.float32(rng.uniform(0.5, 1.5)), 0, 1) * np.float32(rng.uniform(0.2, 0.7))
+        fuzz = np.clip(cloud(rng, (rows, columns), 8, 4) - np.float32(rng.uniform(0.5, 1.5)), 0, 1) * np.float32(
+            rng.uniform(0.2, 0.7)
+        )
         _stain(tint, np.asarray(fuzz, np.float32), (0.55, 0.58, 0.52))
     if rng.random() < 0.5:
         fade = np.asarray(np.clip(cloud(rng, (rows, columns), 3) * 0.3, 0, 0.5), np.float32)
@@ -219,7 +255,9 @@ def _torn_edge(rng: np.random.Generator, gone: Field, depth_mm: float) -> None:
     side = int(rng.integers(4))
     view = np.rot90(gone, side)
     rows, columns = view.shape
-    bite = np.exp(-(((np.arange(columns) - rng.uniform(0, columns)) / (columns * rng.uniform(0.05, 0.5))) ** 2)) * rng.uniform(0, 1)
+    bite = np.exp(
+        -(((np.arange(columns) - rng.uniform(0, columns)) / (columns * rng.uniform(0.05, 0.5))) ** 2)
+    ) * rng.uniform(0, 1)
     jag = cloud(rng, (1, columns), rng.uniform(5, 40), 5)[0] * 0.25
     depth = np.clip((bite + 0.25 + jag) * depth_mm * WEAR_PX_PER_MM, 0, rows * 0.4)
     view[np.arange(rows)[:, None] < depth[None, :]] = 1
@@ -232,9 +270,20 @@ def _rip(rng: np.random.Generator, wear_fade: Field, tint: Field) -> None:
     start[rng.integers(2)] *= 0.02
     heading = np.arctan2(rows / 2 - start[1], columns / 2 - start[0]) + rng.normal(0, 0.4)
     steps = rng.normal(0, 0.35, 40).cumsum() * 0.3 + heading
-    path = start + np.cumsum(np.stack([np.cos(steps), np.sin(steps)], axis=1), axis=0) * rng.uniform(1, 7) * WEAR_PX_PER_MM * 0.5
+    path = (
+        start
+        + np.cumsum(np.stack([np.cos(steps), np.sin(steps)], axis=1), axis=0) * rng.uniform(1, 7) * WEAR_PX_PER_MM * 0.5
+    )
     white, dark = np.zeros((rows, columns), np.uint8), np.zeros((rows, columns), np.uint8)
-    cv2.polylines(white, [(path * 16).astype(np.int32)], False, 255, max(int(rng.uniform(0.3, 1.0) * WEAR_PX_PER_MM), 1), cv2.LINE_AA, 4)
+    cv2.polylines(
+        white,
+        [(path * 16).astype(np.int32)],
+        False,
+        255,
+        max(int(rng.uniform(0.3, 1.0) * WEAR_PX_PER_MM), 1),
+        cv2.LINE_AA,
+        4,
+    )
     cv2.polylines(dark, [((path + 1.2) * 16).astype(np.int32)], False, 255, 1, cv2.LINE_AA, 4)
     np.maximum(wear_fade, white.astype(np.float32) / 255, out=wear_fade)
     _stain(tint, cv2.GaussianBlur(dark, (0, 0), 0.8).astype(np.float32) / 255, (0.45, 0.45, 0.45))
@@ -268,7 +317,12 @@ def damaged(rng: np.random.Generator, width_mm: float, height_mm: float, severit
         layer8 = np.zeros((rows, columns), np.uint8)
         centre = (float(rng.uniform(0, columns)), float(rng.uniform(0, rows)))
         size = (rng.uniform(12, 25) * WEAR_PX_PER_MM, rng.uniform(40, 200) * WEAR_PX_PER_MM)
-        cv2.fillPoly(layer8, [cv2.boxPoints((centre, size, float(rng.choice([0, 90]) + rng.normal(0, 8)))).astype(np.int32)], 255, cv2.LINE_AA)
+        cv2.fillPoly(
+            layer8,
+            [cv2.boxPoints((centre, size, float(rng.choice([0, 90]) + rng.normal(0, 8)))).astype(np.int32)],
+            255,
+            cv2.LINE_AA,
+        )
         tape = layer8.astype(np.float32) / 255
         edge = np.abs(cv2.Laplacian(tape, cv2.CV_32F))
         _stain(tint, tape * np.float32(rng.uniform(0.2, 1)), (0.97, 0.93, float(rng.uniform(0.6, 0.9))))

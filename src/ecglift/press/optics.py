@@ -1,7 +1,8 @@
 """Light, lens, sensor and codec: what happens to the values of a picture after its geometry is settled.
 
-Nothing here moves anything: every filter is symmetric about its pixel, so the map of a capture stays the truth. Pictures are
-(h, w, 3) uint8 RGB unless said otherwise; light fields are coarse float32 arrays that are stretched over the picture.
+Nothing here moves anything: every filter is symmetric about its pixel, so the map of a capture stays the truth.
+Pictures are (h, w, 3) uint8 RGB unless said otherwise; light fields are coarse float32 arrays that are stretched over
+the picture.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ def field_shape(shape: tuple[int, int]) -> tuple[int, int]:
 
 
 def cloud(rng: np.random.Generator, shape: tuple[int, int], cells: float, octaves: int = 3) -> Field:
-    """Smooth noise (h, w) float32 with mean 0 and unit spread, about ``cells`` hills along the longer side, finer ones weaker."""
+    """Smooth noise (h, w) float32 with mean 0 and unit spread, about ``cells`` hills along the longer side, finer
+    ones weaker."""
     out = np.zeros(shape, np.float32)
     for octave in range(octaves):
         n = cells * 2**octave
@@ -36,7 +38,8 @@ def cloud(rng: np.random.Generator, shape: tuple[int, int], cells: float, octave
 
 
 def ambient(rng: np.random.Generator, shape: tuple[int, int], unevenness: float) -> Field:
-    """Light over the picture, (rows, columns, 3) float32, 1 where it is brightest: gradient, lamp, vignette, two colours of light."""
+    """Light over the picture, (rows, columns, 3) float32, 1 where it is brightest: gradient, lamp, vignette, two
+    colours of light."""
     rows, columns = field_shape(shape)
     y, x = np.mgrid[0:rows, 0:columns].astype(np.float32)
     x, y = x / (columns - 1) * 2 - 1, y / (rows - 1) * 2 - 1
@@ -53,7 +56,8 @@ def ambient(rng: np.random.Generator, shape: tuple[int, int], unevenness: float)
 
 
 def shadow(rng: np.random.Generator, shape: tuple[int, int], depth: float) -> Field:
-    """A shadow of a hand, a head, a phone or a window bar, (rows, columns) float32: 1 in the light, 1 − depth in the dark."""
+    """A shadow of a hand, a head, a phone or a window bar, (rows, columns) float32: 1 in the light, 1 − depth in the
+    dark."""
     rows, columns = field_shape(shape)
     dark = np.zeros((rows, columns), np.uint8)
     size = max(rows, columns)
@@ -66,7 +70,11 @@ def shadow(rng: np.random.Generator, shape: tuple[int, int], depth: float) -> Fi
         width = max(int(size * rng.uniform(0.05, 0.16)), 1)
         start = centre - inward
         cv2.line(dark, (int(start[0]), int(start[1])), (int(tip[0]), int(tip[1])), 255, width)
-        box = ((float(tip[0]), float(tip[1])), (size * rng.uniform(0.1, 0.25), size * rng.uniform(0.1, 0.35)), float(rng.uniform(0, 180)))
+        box = (
+            (float(tip[0]), float(tip[1])),
+            (size * rng.uniform(0.1, 0.25), size * rng.uniform(0.1, 0.35)),
+            float(rng.uniform(0, 180)),
+        )
         cv2.fillPoly(dark, [cv2.boxPoints(box).astype(np.int32)], 255)
     elif kind == 1:  # a head and shoulders
         cv2.ellipse(
@@ -102,7 +110,9 @@ def glare(rng: np.random.Generator, shape: tuple[int, int], strength: float) -> 
             cv2.fillPoly(bright, [cv2.boxPoints(box).astype(np.int32)], 255)
         else:
             cv2.ellipse(bright, box, 255, -1)
-    soft = cv2.GaussianBlur(bright, (0, 0), max(size * np.exp(rng.uniform(np.log(0.01), np.log(0.08))), 0.8)).astype(np.float32)
+    soft = cv2.GaussianBlur(bright, (0, 0), max(size * np.exp(rng.uniform(np.log(0.01), np.log(0.08))), 0.8)).astype(
+        np.float32
+    )
     return np.asarray(soft * np.float32(strength / max(float(soft.max()), 1.0)), np.float32)
 
 
@@ -112,7 +122,9 @@ def lit(image: Image, light: Field, haze: Field | None = None) -> Image:
     Values are display values, so light enters with the exponent 1/2.2.
     """
     height, width = image.shape[:2]
-    full = cv2.resize(np.power(np.maximum(light, 1e-3), np.float32(1 / 2.2)), (width, height), interpolation=cv2.INTER_LINEAR)
+    full = cv2.resize(
+        np.power(np.maximum(light, 1e-3), np.float32(1 / 2.2)), (width, height), interpolation=cv2.INTER_LINEAR
+    )
     out = cv2.multiply(image, full, dtype=cv2.CV_32F)
     if haze is not None:
         veil = cv2.resize(haze, (width, height), interpolation=cv2.INTER_LINEAR)[..., None]
@@ -151,13 +163,16 @@ def blurred(image: Image, rng: np.random.Generator, sigma_px: float) -> Image:
 
 
 def coloured_fringes(image: Image, shift: float) -> Image:
-    """Lateral chromatic aberration: red grows and blue shrinks by the fraction ``shift`` about the middle; green, the truth, stays."""
+    """Lateral chromatic aberration: red grows and blue shrinks by the fraction ``shift`` about the middle; green, the
+    truth, stays."""
     height, width = image.shape[:2]
     out = image.copy()
     for channel, factor in ((0, 1 + shift), (2, 1 - shift)):
         cx, cy = (width - 1) / 2, (height - 1) / 2
         matrix = np.array([[factor, 0, cx * (1 - factor)], [0, factor, cy * (1 - factor)]])
-        out[..., channel] = cv2.warpAffine(image[..., channel], matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        out[..., channel] = cv2.warpAffine(
+            image[..., channel], matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
     return out
 
 
@@ -168,7 +183,8 @@ def _noise(rng: np.random.Generator, shape: tuple[int, int]) -> Field:
 
 
 def sensed(image: Image, rng: np.random.Generator, noise: float, bayer: bool = True) -> Image:
-    """The picture after a colour-filter sensor: noise of about ``noise`` grey levels (more in the light), then demosaiced."""
+    """The picture after a colour-filter sensor: noise of about ``noise`` grey levels (more in the light), then
+    demosaiced."""
     height, width = image.shape[:2]
     gain = np.sqrt(0.35 + 0.65 * np.linspace(0, 1, 256)).astype(np.float32) * np.float32(noise)
     if not bayer or height < 4 or width < 4:
@@ -187,7 +203,8 @@ def sensed(image: Image, rng: np.random.Generator, noise: float, bayer: bool = T
 
 
 def finished(image: Image, rng: np.random.Generator, denoise: float, sharpen: float, radius_px: float) -> Image:
-    """A phone's processing: noise reduction that swallows fine detail (0 to 1), chroma smoothing, and sharpening with halos."""
+    """A phone's processing: noise reduction that swallows fine detail (0 to 1), chroma smoothing, and sharpening with
+    halos."""
     ycc = cv2.cvtColor(image, cv2.COLOR_RGB2YCrCb)
     y, cr, cb = (np.ascontiguousarray(ycc[..., k]) for k in range(3))
     if denoise > 0:
@@ -205,7 +222,8 @@ def finished(image: Image, rng: np.random.Generator, denoise: float, sharpen: fl
 
 
 def toned(image: Image, exposure: float, balance: tuple[float, float, float], contrast: float, gamma: float) -> Image:
-    """The picture after exposure, white balance, gamma and an S-curve (``contrast`` 0: none, 1: strong), one table a channel."""
+    """The picture after exposure, white balance, gamma and an S-curve (``contrast`` 0: none, 1: strong), one table a
+    channel."""
     v = np.arange(256, dtype=np.float32) / 255
     tables = []
     for k in range(3):
@@ -227,28 +245,37 @@ def whitened(image: Image, rng: np.random.Generator) -> Image:
     """What a phone's document filter leaves: the page divided by its own blurred brightness, contrast raised."""
     height, width = image.shape[:2]
     small = cv2.resize(image, (max(width // 8, 4), max(height // 8, 4)), interpolation=cv2.INTER_AREA)
-    ground = cv2.GaussianBlur(cv2.dilate(small, np.ones((5, 5), np.uint8)), (0, 0), max(small.shape[0] / rng.uniform(8, 25), 2))
+    ground = cv2.GaussianBlur(
+        cv2.dilate(small, np.ones((5, 5), np.uint8)), (0, 0), max(small.shape[0] / rng.uniform(8, 25), 2)
+    )
     ground = cv2.resize(ground, (width, height), interpolation=cv2.INTER_LINEAR)
     flat = cv2.divide(image, np.maximum(ground, 20), scale=255)
-    return toned(flat, float(rng.uniform(0.98, 1.06)), (1, 1, 1), float(rng.uniform(0, 1)), float(rng.uniform(0.9, 1.5)))
+    return toned(
+        flat, float(rng.uniform(0.98, 1.06)), (1, 1, 1), float(rng.uniform(0, 1)), float(rng.uniform(0.9, 1.5))
+    )
 
 
 def jpeg(image: Image, quality: int, chroma_halved: bool = True) -> Image:
     """The picture after a JPEG file of ``quality`` 1 to 100."""
     sampling = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420 if chroma_halved else cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444
     bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, int(quality), cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling])
+    _, data = cv2.imencode(
+        ".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, int(quality), cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling]
+    )
     return np.asarray(cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def resized(image: Image, width: int, height: int) -> Image:
     """The picture with other numbers of pixels; shrinking averages areas, so nothing aliases."""
     shrinks = width < image.shape[1] or height < image.shape[0]
-    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR), np.uint8)
+    return np.asarray(
+        cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR), np.uint8
+    )
 
 
 def halftoned(image: Image, px_per_mm: float, cell_mm: float, angle_rad: float, hardness: float) -> Image:
-    """The page as a printer screens it: dots of ink on a lattice of ``cell_mm``, one angle per ink (C, M, Y), edges kept soft by ``hardness``.
+    """The page as a printer screens it: dots of ink on a lattice of ``cell_mm``, one angle per ink (C, M, Y), edges
+    kept soft by ``hardness``.
 
     Solid ink and bare paper stay: only tints break into dots.
     """
@@ -286,7 +313,8 @@ _BAYER8: Final = np.array(
 
 
 def bilevel(grey: Image, rng: np.random.Generator, threshold: float, how: str) -> Image:
-    """A grey picture (h, w) in pure black and white: by a "threshold", an "ordered" dither or "diffused" errors (Floyd and Steinberg)."""
+    """A grey picture (h, w) in pure black and white: by a "threshold", an "ordered" dither or "diffused" errors
+    (Floyd and Steinberg)."""
     if how == "ordered":
         height, width = grey.shape
         tile = np.tile((_BAYER8 + 0.5) / 64 * 200 + threshold - 100, (-(-height // 8), -(-width // 8)))[:height, :width]
@@ -311,7 +339,8 @@ def as_grey(image: Image) -> Image:
 
 
 def line_errors(image: Image, rng: np.random.Generator, count: int) -> Image:
-    """A fax with lost lines: runs of black or white, and lines that repeat the one before (nothing below them moves)."""
+    """A fax with lost lines: runs of black or white, and lines that repeat the one before (nothing below them
+    moves)."""
     out = image.copy()
     height, width = out.shape[:2]
     for _ in range(count):
@@ -351,15 +380,17 @@ def streaks(image: Image, rng: np.random.Generator, count: int) -> Image:
     for _ in range(count):
         x = int(rng.integers(width))
         column[:, x : x + int(rng.integers(1, 4))] *= rng.uniform(0.8, 1.1, 3).astype(np.float32)
-    column += cv2.GaussianBlur(rng.standard_normal((1, width, 1), np.float32), (0, 0), 2)[..., None] * np.float32(rng.uniform(0, 0.01))
+    column += cv2.GaussianBlur(rng.standard_normal((1, width, 1), np.float32), (0, 0), 2)[..., None] * np.float32(
+        rng.uniform(0, 0.01)
+    )
     return np.asarray(cv2.convertScaleAbs(image * column), np.uint8)
 
 
 def pixel_grid(image: Image, u: Field, v: Field, across: float, down: float) -> Image:
     """The picture of a display whose pixels show: stripes of red, green and blue along ``u`` and dark gaps along ``v``.
 
-    ``u``, ``v``: (h, w) display coordinates in display pixels (edges whole); ``across``, ``down``: contrast left after the lens, 0 to 1.
-    Sampled at the camera's pixels the stripes beat with them: that is the moiré.
+    ``u``, ``v``: (h, w) display coordinates in display pixels (edges whole); ``across``, ``down``: contrast left
+    after the lens, 0 to 1. Sampled at the camera's pixels the stripes beat with them: that is the moiré.
     """
     turn = np.float32(2 * np.pi)
     phase = u * turn

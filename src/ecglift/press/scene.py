@@ -61,7 +61,11 @@ def plain(rng: np.random.Generator, shape: tuple[int, int]) -> Field:
     """A painted, plastic or metal surface: nearly even, grey to any colour, with a little grain."""
     grey = rng.uniform(15, 245)
     colour = np.clip(grey * (1 + rng.normal(0, 0.2 if rng.random() < 0.5 else 0.02, 3)), 5, 250)
-    tone = 0.7 + rng.uniform(0, 0.12) * cloud(rng, shape, 2) + rng.uniform(0, 0.08) * rng.standard_normal(shape, np.float32)
+    tone = (
+        0.7
+        + rng.uniform(0, 0.12) * cloud(rng, shape, 2)
+        + rng.uniform(0, 0.08) * rng.standard_normal(shape, np.float32)
+    )
     return _coloured(np.asarray(tone, np.float32), colour * 0.4, colour)
 
 
@@ -84,7 +88,12 @@ def papers(rng: np.random.Generator, shape: tuple[int, int]) -> Field:
         angle = float(rng.normal(0, 20))
         tone = rng.uniform(130, 250)
         corners = cv2.boxPoints((centre, (float(w), float(h)), angle))
-        cv2.fillPoly(out, [corners.astype(np.int32)], tuple(float(v) for v in np.clip(tone + rng.normal(0, 8, 3), 0, 255)), cv2.LINE_AA)
+        cv2.fillPoly(
+            out,
+            [corners.astype(np.int32)],
+            tuple(float(v) for v in np.clip(tone + rng.normal(0, 8, 3), 0, 255)),
+            cv2.LINE_AA,
+        )
         a = np.radians(angle)
         right, down = np.array([np.cos(a), np.sin(a)]), np.array([-np.sin(a), np.cos(a)])
         for line in range(int(rng.integers(0, 30))):
@@ -101,9 +110,18 @@ def _pen(canvas: Field, rng: np.random.Generator) -> None:
     end = at + size * rng.uniform(0.15, 0.4) * np.array([np.cos(angle), np.sin(angle)])
     colour, thick = rng.uniform(5, 235, 3), max(int(size * rng.uniform(0.008, 0.025)), 2)
     a, b = (int(at[0]), int(at[1])), (int(end[0]), int(end[1]))
-    cv2.line(canvas, (a[0] + thick // 2, a[1] + thick // 2), (b[0] + thick // 2, b[1] + thick // 2), tuple(colour * 0.15), thick, cv2.LINE_AA)
+    cv2.line(
+        canvas,
+        (a[0] + thick // 2, a[1] + thick // 2),
+        (b[0] + thick // 2, b[1] + thick // 2),
+        tuple(colour * 0.15),
+        thick,
+        cv2.LINE_AA,
+    )
     for k, shade in ((1.0, 0.6), (0.6, 1.0), (0.2, 1.35)):
-        cv2.line(canvas, a, b, tuple(float(v) for v in np.clip(colour * shade, 0, 255)), max(int(thick * k), 1), cv2.LINE_AA)
+        cv2.line(
+            canvas, a, b, tuple(float(v) for v in np.clip(colour * shade, 0, 255)), max(int(thick * k), 1), cv2.LINE_AA
+        )
 
 
 def _disc(canvas: Field, rng: np.random.Generator) -> None:
@@ -113,7 +131,9 @@ def _disc(canvas: Field, rng: np.random.Generator) -> None:
     radius = max(int(max(height, width) * rng.uniform(0.02, 0.12)), 3)
     colour = rng.uniform(20, 245, 3)
     for k, shade in ((1.0, 1.0), (0.86, 0.55), (0.8, 0.35 + rng.random())):
-        cv2.circle(canvas, at, int(radius * k), tuple(float(v) for v in np.clip(colour * shade, 0, 255)), -1, cv2.LINE_AA)
+        cv2.circle(
+            canvas, at, int(radius * k), tuple(float(v) for v in np.clip(colour * shade, 0, 255)), -1, cv2.LINE_AA
+        )
 
 
 def _slab(canvas: Field, rng: np.random.Generator) -> None:
@@ -138,11 +158,16 @@ def background(rng: np.random.Generator, shape: tuple[int, int]) -> Image:
         (_pen, _disc, _slab)[rng.integers(3)](canvas, rng)
     if rng.random() < 0.4:
         canvas = cv2.GaussianBlur(canvas, (0, 0), rng.uniform(0.5, 3))
-    return np.asarray(cv2.resize(cv2.convertScaleAbs(canvas), (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR), np.uint8)
+    return np.asarray(
+        cv2.resize(cv2.convertScaleAbs(canvas), (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR), np.uint8
+    )
 
 
-def fingers(image: Image, rng: np.random.Generator, edge_px: NDArray[np.float64], inward: NDArray[np.float64], px_per_mm: float) -> Image:
-    """A finger or thumb that holds the sheet at ``edge_px`` (2,), reaching a few millimetres along ``inward`` (2,) over it."""
+def fingers(
+    image: Image, rng: np.random.Generator, edge_px: NDArray[np.float64], inward: NDArray[np.float64], px_per_mm: float
+) -> Image:
+    """A finger or thumb that holds the sheet at ``edge_px`` (2,), reaching a few millimetres along ``inward`` (2,)
+    over it."""
     out = image.copy()
     inward = inward / max(float(np.hypot(*inward)), 1e-9)
     inward = inward + rng.normal(0, 0.4, 2)
@@ -157,13 +182,18 @@ def fingers(image: Image, rng: np.random.Generator, edge_px: NDArray[np.float64]
         a, b = (int(root[0]), int(root[1])), (int(tip[0]), int(tip[1]))
         cv2.line(out, a, b, colour, max(min(int(width * k), 30000), 1), cv2.LINE_AA)
     if rng.random() < 0.6:
-        nail = (float(tip[0]), float(tip[1])), (float(width * 0.55), float(width * 0.65)), float(np.degrees(np.arctan2(inward[1], inward[0])) + 90)
+        nail = (
+            (float(tip[0]), float(tip[1])),
+            (float(width * 0.55), float(width * 0.65)),
+            float(np.degrees(np.arctan2(inward[1], inward[0])) + 90),
+        )
         cv2.ellipse(out, nail, tuple(float(v) for v in np.clip(skin * 1.12 + 8, 0, 255)), -1, cv2.LINE_AA)
     return out
 
 
 def viewer(shown: Image, rng: np.random.Generator, px_per_mm: float) -> tuple[Image, tuple[float, float]]:
-    """A display that shows a page in a program's window: (h, w, 4) uint8 premultiplied RGBA at display pixels, and its corner in page mm.
+    """A display that shows a page in a program's window: (h, w, 4) uint8 premultiplied RGBA at display pixels, and
+    its corner in page mm.
 
     Around the page: the window's ground, bars with buttons, text or thumbnails, then the display's black bezel.
     """
@@ -198,5 +228,11 @@ def _bar(bar: Image, rng: np.random.Generator) -> None:
             cv2.putText(layer, words, (x, y), cv2.FONT_HERSHEY_SIMPLEX, 0.4, ink, 1, cv2.LINE_AA)
         else:
             colour = tuple(float(c) for c in rng.uniform(0, 255, 3))
-            cv2.rectangle(layer, (x, y), (x + int(rng.integers(6, 24)), y + int(rng.integers(6, 24))), colour, -1 if rng.random() < 0.6 else 1)
+            cv2.rectangle(
+                layer,
+                (x, y),
+                (x + int(rng.integers(6, 24)), y + int(rng.integers(6, 24))),
+                colour,
+                -1 if rng.random() < 0.6 else 1,
+            )
     bar[..., :3] = layer

@@ -26,9 +26,10 @@ MANIFEST: Final = "manifest.jsonl"
 class SetPlan:
     """What a set is made of.
 
-    ``seed``: sample k depends on (seed, k) only, so sets can be made in parts and in parallel. ``kinds``: captures, all equally often.
-    ``layout``: "competition", "random", "mixed" (half and half), or a name of :data:`ecglift.paper.TEMPLATES`. ``patients``: signals
-    to print, drawn at random; simulated ones when empty. ``bundled_fonts_only``: the same on every machine.
+    ``seed``: sample k depends on (seed, k) only, so sets can be made in parts and in parallel. ``kinds``: captures,
+    all equally often. ``layout``: "competition", "random", "mixed" (half and half), or a name of
+    :data:`ecglift.paper.TEMPLATES`. ``patients``: signals to print, drawn at random; simulated ones when empty.
+    ``bundled_fonts_only``: the same on every machine.
     """
 
     seed: int = 0
@@ -103,9 +104,11 @@ def make_set(
     workers: int = 1,
     progress: bool = False,
 ) -> Path:
-    """The manifest of ``n`` captures written to ``directory``: pictures, truth, masks of ``layers``, WFDB records if asked for.
+    """The manifest of ``n`` captures written to ``directory``: pictures, truth, masks of ``layers``, WFDB records if
+    asked for.
 
-    One JSON object a line: id, kind, layout, fs_hz and the files' names. ``workers``: processes. ``progress``: a bar on stderr.
+    One JSON object a line: id, kind, layout, fs_hz and the files' names. ``workers``: processes. ``progress``: a bar
+    on stderr.
     """
     if n < 1:
         raise ValueError(f"n must be at least 1, got {n}")

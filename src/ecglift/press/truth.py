@@ -1,4 +1,5 @@
-"""What a capture shows, for every pixel and every line: maps, masks, lines, crossings, polylines, label boxes, signals."""
+"""What a capture shows, for every pixel and every line: maps, masks, lines, crossings, polylines, label boxes,
+signals."""
 
 from __future__ import annotations
 
@@ -58,7 +59,8 @@ def _only(page: Page, layer: str) -> Page:
 def masks(capture: Capture, layers: Sequence[str] = LAYERS) -> dict[str, NDArray[np.uint8]]:
     """Coverage of every pixel by each layer, (h, w) uint8, 0 to 255, as sharp as the picture's pixels allow.
 
-    "paper" is the sheet's rectangle. Layers are given whole even where another covers them. ValueError for an unknown layer.
+    "paper" is the sheet's rectangle. Layers are given whole even where another covers them. ValueError for an unknown
+    layer.
     """
     unknown = set(layers) - set(LAYERS)
     if unknown:
@@ -80,13 +82,15 @@ def masks(capture: Capture, layers: Sequence[str] = LAYERS) -> dict[str, NDArray
 
 
 def paper_mm(capture: Capture) -> NDArray[np.float32]:
-    """The paper's millimetre that every pixel shows, (h, w, 2) float32 x and y; beyond the sheet it goes on outside 0 … width, height."""
+    """The paper's millimetre that every pixel shows, (h, w, 2) float32 x and y; beyond the sheet it goes on outside 0
+    … width, height."""
     return dense_mm(capture.map, capture.shape)
 
 
 @dataclass(frozen=True)
 class Crossings:
-    """Crossings of the printed grid: ``mm`` (n, 2), ``px`` (n, 2), ``major`` (n,) both lines heavy, ``inside`` (n,) within the picture."""
+    """Crossings of the printed grid: ``mm`` (n, 2), ``px`` (n, 2), ``major`` (n,) both lines heavy, ``inside`` (n,)
+    within the picture."""
 
     mm: Points
     px: Points
@@ -105,14 +109,16 @@ def crossings(capture: Capture, period_mm: float = LARGE_SQUARE_MM) -> Crossings
         mm = np.stack(np.meshgrid(xs, ys), axis=-1).reshape(-1, 2)
     px = capture.map.to_px(mm)
     height, width = capture.shape
-    inside = (px >= -0.5).all(axis=1) & (px <= [width - 0.5, height - 0.5]).all(axis=1)
+    inside = ((px >= -0.5) & (px <= [width - 0.5, height - 0.5])).all(axis=1)
     turns = (mm - [x0, y0]) / LARGE_SQUARE_MM
-    return Crossings(mm, px, (np.abs(turns - np.rint(turns)) < 1e-6).all(axis=1), inside)
+    major = (np.abs(turns - np.rint(turns)) < 1e-6).all(axis=1)
+    return Crossings(mm, px, np.asarray(major), np.asarray(inside))
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line of the grid: ``axis`` 0 for a vertical line at x = ``at_mm``, 1 for a horizontal one; ``px`` (n, 2) along it."""
+    """One line of the grid: ``axis`` 0 for a vertical line at x = ``at_mm``, 1 for a horizontal one; ``px`` (n, 2)
+    along it."""
 
     axis: int
     at_mm: float
@@ -161,7 +167,8 @@ def polylines(capture: Capture) -> list[Polyline]:
 
 @dataclass(frozen=True)
 class TextBox:
-    """A line of print in the picture: ``corners_px`` (4, 2) clockwise from its top left; ``lead`` for a lead's label."""
+    """A line of print in the picture: ``corners_px`` (4, 2) clockwise from its top left; ``lead`` for a lead's
+    label."""
 
     kind: str
     text: str
@@ -237,9 +244,17 @@ def describe(capture: Capture) -> dict[str, Any]:
 def write_image(path: Path, image: NDArray[np.uint8], quality: int = 95) -> None:
     """The picture (h, w, 3) RGB as PNG (lossless; grey and bilevel as such) or JPEG, by the suffix of ``path``."""
     pixels = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2BGR)
-    if path.suffix.lower() == ".png" and np.array_equal(image[..., 0], image[..., 1]) and np.array_equal(image[..., 1], image[..., 2]):
+    if (
+        path.suffix.lower() == ".png"
+        and np.array_equal(image[..., 0], image[..., 1])
+        and np.array_equal(image[..., 1], image[..., 2])
+    ):
         pixels = np.ascontiguousarray(image[..., 0])
-    options = [cv2.IMWRITE_JPEG_QUALITY, quality] if path.suffix.lower() in {".jpg", ".jpeg"} else [cv2.IMWRITE_PNG_COMPRESSION, 4]
+    options = (
+        [cv2.IMWRITE_JPEG_QUALITY, quality]
+        if path.suffix.lower() in {".jpg", ".jpeg"}
+        else [cv2.IMWRITE_PNG_COMPRESSION, 4]
+    )
     ok, data = cv2.imencode(path.suffix, pixels, options)
     if not ok:
         raise ValueError(f"path must end in .png or .jpg, got {path.name!r}")
@@ -249,11 +264,13 @@ def write_image(path: Path, image: NDArray[np.uint8], quality: int = 95) -> None
 def export(
     capture: Capture, directory: Path, stem: str, *, image_format: str = "auto", layers: Sequence[str] = ()
 ) -> dict[str, str]:
-    """Names of the files written to ``directory`` for one capture: the picture, its truth and, for ``layers``, its masks.
+    """Names of the files written to ``directory`` for one capture: the picture, its truth and, for ``layers``, its
+    masks.
 
-    ``stem.json``: :func:`describe`. ``stem.npz``: ``mv`` (12, n) mV with NaN where nothing is printed, ``fs_hz``, ``leads``, and the panels'
-    polylines end to end (``line_mm``, ``line_px`` (m, 2), ``line_panel`` (m,)). ``image_format``: "png", "jpg", or "auto": JPEG at quality
-    95 for a picture that went through JPEG anyway, else PNG. Masks are PNGs.
+    ``stem.json``: :func:`describe`. ``stem.npz``: ``mv`` (12, n) mV with NaN where nothing is printed, ``fs_hz``,
+    ``leads``, and the panels' polylines end to end (``line_mm``, ``line_px`` (m, 2), ``line_panel`` (m,)).
+    ``image_format``: "png", "jpg", or "auto": JPEG at quality 95 for a picture that went through JPEG anyway, else
+    PNG. Masks are PNGs.
     """
     if image_format not in {"auto", "png", "jpg"}:
         raise ValueError(f"image_format must be auto, png or jpg, got {image_format!r}")
@@ -279,7 +296,8 @@ def export(
 
 @dataclass(frozen=True)
 class Truth:
-    """What :func:`export` wrote beside a picture: ``mv`` (12, n) mV with NaN, ``fs_hz``, ``map``, ``layout`` and the rest, ``values``."""
+    """What :func:`export` wrote beside a picture: ``mv`` (12, n) mV with NaN, ``fs_hz``, ``map``, ``layout`` and the
+    rest, ``values``."""
 
     mv: NDArray[np.float32]
     fs_hz: float
@@ -293,4 +311,6 @@ def read_truth(directory: Path, names: dict[str, str]) -> Truth:
     values = json.loads((directory / names["truth"]).read_text(encoding="utf-8"))
     with np.load(directory / names["signals"]) as arrays:
         mv = np.asarray(arrays["mv"], np.float32)
-    return Truth(mv, float(values["fs_hz"]), PageMap.from_dict(values["map"]), layout_from_dict(values["layout"]), values)
+    return Truth(
+        mv, float(values["fs_hz"]), PageMap.from_dict(values["map"]), layout_from_dict(values["layout"]), values
+    )

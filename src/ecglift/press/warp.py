@@ -1,7 +1,8 @@
-"""Where the camera sees the paper: the shape of a sheet, the camera's pose, and one resampling of the page through both.
+"""Where the camera sees the paper: the shape of a sheet, the camera's pose, and one resampling of the page through
+both.
 
-Everything geometric about a capture ends up in one :class:`~ecglift.geometry.PageMap`; the picture is made *from* that map, so the
-map is the truth to the precision of the resampling and not a fit of it.
+Everything geometric about a capture ends up in one :class:`~ecglift.geometry.PageMap`; the picture is made *from*
+that map, so the map is the truth to the precision of the resampling and not a fit of it.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ _MARGIN_MM: Final = 6.0
 
 @dataclass(frozen=True)
 class Shape:
-    """A sheet in space: node (r, c) of the paper, at ``origin_mm + step_mm·(c, r)``, stands at ``xyz_mm[r, c]`` (z towards the viewer)."""
+    """A sheet in space: node (r, c) of the paper, at ``origin_mm + step_mm·(c, r)``, stands at ``xyz_mm[r, c]`` (z
+    towards the viewer)."""
 
     origin_mm: tuple[float, float]
     step_mm: float
@@ -39,7 +41,9 @@ class Shape:
         """The nodes on the flat sheet, (rows, columns, 2) mm."""
         rows, columns = self.xyz_mm.shape[:2]
         c, r = np.meshgrid(np.arange(columns), np.arange(rows))
-        return np.stack([self.origin_mm[0] + self.step_mm * c, self.origin_mm[1] + self.step_mm * r], axis=-1).astype(float)
+        return np.stack([self.origin_mm[0] + self.step_mm * c, self.origin_mm[1] + self.step_mm * r], axis=-1).astype(
+            float
+        )
 
     def normals(self) -> Floats:
         """Unit normals (rows, columns, 3), z towards the viewer."""
@@ -58,10 +62,11 @@ def flat_shape(width_mm: float, height_mm: float, step_mm: float = 4.0) -> Shape
 
 
 def rolled(shape: Shape, angle_rad: float, s_mm: Floats, slope_rad: Floats) -> Shape:
-    """The sheet bent about parallel lines: along the direction ``angle_rad`` its slope at distance ``s_mm`` is ``slope_rad``.
+    """The sheet bent about parallel lines: along the direction ``angle_rad`` its slope at distance ``s_mm`` is
+    ``slope_rad``.
 
-    Paper does not stretch, so a slope θ shortens the way along the table by cos θ and lifts by sin θ; several bends add up, which
-    is exact for one and good to second order for more.
+    Paper does not stretch, so a slope θ shortens the way along the table by cos θ and lifts by sin θ; several bends
+    add up, which is exact for one and good to second order for more.
     """
     direction = np.array([np.cos(angle_rad), np.sin(angle_rad)])
     steps = np.diff(s_mm)
@@ -86,7 +91,9 @@ def waved(shape: Shape, rng: np.random.Generator, slope_deg: float) -> Shape:
     angle = rng.uniform(0, np.pi)
     s = _span(shape, angle)
     slope = sum(
-        np.sin(2 * np.pi * s / rng.uniform(70, 400) + rng.uniform(0, 2 * np.pi)) * np.radians(slope_deg) * rng.uniform(0.2, 0.8)
+        np.sin(2 * np.pi * s / rng.uniform(70, 400) + rng.uniform(0, 2 * np.pi))
+        * np.radians(slope_deg)
+        * rng.uniform(0.2, 0.8)
         for _ in range(3)
     )
     return rolled(shape, angle, s, np.asarray(slope))
@@ -102,7 +109,8 @@ def curled(shape: Shape, rng: np.random.Generator, slope_deg: float) -> Shape:
 
 
 def folded(shape: Shape, angle_rad: float, s0_mm: float, fold_deg: float, radius_mm: float, reach_mm: float) -> Shape:
-    """A crease across the sheet where it was folded: a ridge (positive) or a valley whose flanks flatten within ``reach_mm``."""
+    """A crease across the sheet where it was folded: a ridge (positive) or a valley whose flanks flatten within
+    ``reach_mm``."""
     s = _span(shape, angle_rad)
     d = s - s0_mm
     return rolled(shape, angle_rad, s, -np.radians(fold_deg) * np.tanh(d / radius_mm) * np.exp(-np.abs(d) / reach_mm))
@@ -114,7 +122,9 @@ def crumpled(shape: Shape, rng: np.random.Generator, height_mm: float) -> Shape:
     z = np.zeros((rows, columns))
     for size_mm, weight in ((60.0, 1.0), (28.0, 0.45), (14.0, 0.16)):
         cells = max(int(columns * shape.step_mm / size_mm), 2) + 3, max(int(rows * shape.step_mm / size_mm), 2) + 3
-        noise = cv2.resize(rng.normal(0, 1, (cells[1], cells[0])).astype(np.float32), (columns, rows), interpolation=cv2.INTER_CUBIC)
+        noise = cv2.resize(
+            rng.normal(0, 1, (cells[1], cells[0])).astype(np.float32), (columns, rows), interpolation=cv2.INTER_CUBIC
+        )
         z += weight * (np.abs(noise) - 0.8)  # the absolute value has creases where the noise changes its sign
     xyz = shape.xyz_mm.copy()
     xyz[..., 2] += z * height_mm
@@ -134,7 +144,8 @@ def relaxed(shape: Shape, keep: float = 1.0) -> Shape:
 
 @dataclass(frozen=True)
 class Pose:
-    """How the camera looks at the sheet: tilts and roll in degrees, focal length in units of the frame's longer side, radial distortion."""
+    """How the camera looks at the sheet: tilts and roll in degrees, focal length in units of the frame's longer side,
+    radial distortion."""
 
     tilt_x_deg: float = 0.0
     tilt_y_deg: float = 0.0
@@ -153,9 +164,16 @@ def _rotation(pose: Pose) -> Floats:
 
 
 def photographed(
-    shape: Shape, pose: Pose, subject_mm: Box, frame_px: tuple[int, int], box_px: Box, *, principal_px: tuple[float, float] | None = None
+    shape: Shape,
+    pose: Pose,
+    subject_mm: Box,
+    frame_px: tuple[int, int],
+    box_px: Box,
+    *,
+    principal_px: tuple[float, float] | None = None,
 ) -> PageMap:
-    """The map of a sheet seen by a pinhole camera so that the flat ``subject_mm`` just fits into ``box_px`` of the frame (width, height).
+    """The map of a sheet seen by a pinhole camera so that the flat ``subject_mm`` just fits into ``box_px`` of the
+    frame (width, height).
 
     Radial distortion after Brown: x_d = x·(1 + k1·r² + k2·r⁴).
     """
@@ -167,7 +185,8 @@ def photographed(
     middle = np.array([(x0 + x1) / 2, (y0 + y1) / 2, 0.0])
     t = np.linspace(0, 1, 9)
     ring = np.concatenate(
-        [np.stack([x0 + (x1 - x0) * t, np.full(9, y)], 1) for y in (y0, y1)] + [np.stack([np.full(9, x), y0 + (y1 - y0) * t], 1) for x in (x0, x1)]
+        [np.stack([x0 + (x1 - x0) * t, np.full(9, y)], 1) for y in (y0, y1)]
+        + [np.stack([np.full(9, x), y0 + (y1 - y0) * t], 1) for x in (x0, x1)]
     )
 
     def project(xyz: Floats, translation: Floats) -> Points:
@@ -195,8 +214,11 @@ def photographed(
     return PageMap(homography, shape.origin_mm, shape.step_mm, px - apply_homography(homography, nodes), 0.0)
 
 
-def affine_map(width_mm: float, height_mm: float, px_per_mm: tuple[float, float], rotation_deg: float, frame_px: tuple[int, int]) -> PageMap:
-    """A flat page whose middle lies in the middle of the frame (width, height), turned anticlockwise by ``rotation_deg``."""
+def affine_map(
+    width_mm: float, height_mm: float, px_per_mm: tuple[float, float], rotation_deg: float, frame_px: tuple[int, int]
+) -> PageMap:
+    """A flat page whose middle lies in the middle of the frame (width, height), turned anticlockwise by
+    ``rotation_deg``."""
     a = np.radians(rotation_deg)
     turn = np.array([[np.cos(a), np.sin(a)], [-np.sin(a), np.cos(a)]]) @ np.diag(px_per_mm)
     centre = np.array([(frame_px[0] - 1) / 2, (frame_px[1] - 1) / 2])
@@ -207,7 +229,8 @@ def affine_map(width_mm: float, height_mm: float, px_per_mm: tuple[float, float]
 
 
 def _basis(n: int, step: int) -> tuple[NDArray[np.intp], Float32s]:
-    """First coefficient and the four cubic B-spline weights for pixels 0 … n−1 of an axis with coefficients every ``step`` px."""
+    """First coefficient and the four cubic B-spline weights for pixels 0 … n−1 of an axis with coefficients every
+    ``step`` px."""
     k, f = np.divmod(np.arange(n), step)
     t = f / step
     w = np.stack([(1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3], axis=1) / 6
@@ -215,10 +238,11 @@ def _basis(n: int, step: int) -> tuple[NDArray[np.intp], Float32s]:
 
 
 def upsampled(coarse: Floats, step: int, shape: tuple[int, int]) -> Float32s:
-    """(h, w) float32: the cubic spline through ``coarse``, whose node (r, c) stands at pixel (step·(c − 1), step·(r − 1)).
+    """(h, w) float32: the cubic spline through ``coarse``, whose node (r, c) stands at pixel (step·(c − 1), step·(r −
+    1)).
 
-    A ring of one node around the picture is needed. OpenCV's bicubic resize is not used: its kernel (a = −0.75) does not even
-    reproduce a straight line between the nodes.
+    A ring of one node around the picture is needed. OpenCV's bicubic resize is not used: its kernel (a = −0.75) does
+    not even reproduce a straight line between the nodes.
     """
     height, width = shape
     coefficients = np.asarray(spline_filter(coarse, order=3, mode="mirror"), np.float32)
@@ -242,20 +266,28 @@ def _coarse_pixels(shape: tuple[int, int], step: int) -> Points:
 
 
 def coarse_mm(page_map: PageMap, shape: tuple[int, int], step: int = INVERSE_STEP_PX) -> Points:
-    """Paper millimetres (rows, columns, 2) at the pixels (step·(c − 1), step·(r − 1)), exact to 1e-4 px inside the frame."""
+    """Paper millimetres (rows, columns, 2) at the pixels (step·(c − 1), step·(r − 1)), exact to 1e-4 px inside the
+    frame."""
     px = _coarse_pixels(shape, step)
     if not page_map.residual_px.size:
         return page_map.to_mm(px)
     wide = 4 * step
     start = _coarse_pixels(shape, wide)
     guess = page_map.to_mm(start, iterations=25)
-    inverse: Matrix = np.linalg.inv(page_map.homography)
+    inverse: Matrix = np.linalg.inv(page_map.homography).astype(np.float64)
     flat = apply_homography(inverse, start)
     at = (px / wide + 1).astype(np.float32)
     delta = [
-        cv2.remap((guess - flat)[..., k].astype(np.float32), at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) for k in (0, 1)
+        cv2.remap(
+            (guess - flat)[..., k].astype(np.float32),
+            at[..., 0],
+            at[..., 1],
+            cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+        for k in (0, 1)
     ]
-    mm = apply_homography(inverse, px) + np.stack(delta, axis=-1)
+    mm: Points = apply_homography(inverse, px) + np.stack(delta, axis=-1)
     for _ in range(12):
         error = page_map.to_px(mm) - px
         if np.abs(error).max() < 1e-4:
@@ -271,13 +303,21 @@ def dense_mm(page_map: PageMap, shape: tuple[int, int], step: int = INVERSE_STEP
 
 
 def warped(
-    raster: NDArray[np.uint8], px_per_mm: float, origin_mm: tuple[float, float], coarse: Points, shape: tuple[int, int], step: int = INVERSE_STEP_PX
+    raster: NDArray[np.uint8],
+    px_per_mm: float,
+    origin_mm: tuple[float, float],
+    coarse: Points,
+    shape: tuple[int, int],
+    step: int = INVERSE_STEP_PX,
 ) -> NDArray[np.uint8]:
-    """The raster (rendered at ``px_per_mm`` from ``origin_mm``) as the camera sees it: (h, w, channels) uint8, zero beside the raster."""
+    """The raster (rendered at ``px_per_mm`` from ``origin_mm``) as the camera sees it: (h, w, channels) uint8, zero
+    beside the raster."""
     # Half a pixel: a raster's first pixel has its centre half a pixel inside the region it shows.
     x = upsampled((coarse[..., 0] - origin_mm[0]) * px_per_mm - 0.5, step, shape)
     y = upsampled((coarse[..., 1] - origin_mm[1]) * px_per_mm - 0.5, step, shape)
-    return np.asarray(cv2.remap(raster, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(0, 0, 0, 0)), np.uint8)
+    return np.asarray(
+        cv2.remap(raster, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(0, 0, 0, 0)), np.uint8
+    )
 
 
 def seen_box_mm(coarse: Points, width_mm: float, height_mm: float, margin_mm: float = 1.0) -> Box:

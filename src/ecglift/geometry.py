@@ -7,7 +7,7 @@ millimetres are (x, y) on the flat sheet, y downwards. Points are arrays (..., 2
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -52,21 +52,10 @@ def fit_homography(source: Points, target: Points, weights: NDArray[np.float64] 
     return np.asarray(h / h[2, 2])
 
 
-def _interpolation(n: int, every: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Weights (n, m) that interpolate n even steps from every ``every``-th, and the m indices (the last may lie beyond n − 1)."""
-    m = (n - 1) // every + 2
-    at = np.arange(n)
-    left, part = at // every, (at % every) / every
-    weights = np.zeros((n, m), np.float32)
-    weights[at, left] = 1.0 - part
-    weights[at, left + 1] = part
-    return weights, np.arange(m) * every
-
-
-def _extrapolated(values: NDArray[np.float64], index: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Evenly spaced ``values`` at ``index``, which may go beyond the end."""
+def _every(values: NDArray[np.float64], every: int) -> NDArray[np.float64]:
+    """Every ``every``-th of evenly spaced values, and one or two beyond the last."""
     step = (values[-1] - values[0]) / (len(values) - 1) if len(values) > 1 else 1.0
-    return np.asarray(values[0] + step * index)
+    return np.asarray(values[0] + step * every * np.arange((len(values) - 1) // every + 2))
 
 
 @dataclass(frozen=True)
@@ -150,10 +139,13 @@ class PageMap:
 
         Computed at every ``every``-th point and bilinear in between: for points 1/8 mm apart that is exact to about 0.01 px.
         """
-        wx, kx = _interpolation(len(x_mm), every)
-        wy, ky = _interpolation(len(y_mm), every)
-        nodes = self.to_px(np.stack(np.meshgrid(_extrapolated(x_mm, kx), _extrapolated(y_mm, ky)), axis=-1))
-        return np.stack([(wy @ nodes[..., k].astype(np.float32)) @ wx.T for k in (0, 1)], axis=-1)
+        nodes = self.to_px(np.stack(np.meshgrid(_every(x_mm, every), _every(y_mm, every)), axis=-1)).astype(np.float32)
+        part = (np.arange(every, dtype=np.float32) / every)[:, None]
+        rows, columns = nodes.shape[:2]
+        wide = nodes[:, :-1, None] + part * (nodes[:, 1:] - nodes[:, :-1])[:, :, None]
+        wide = wide.reshape(rows, (columns - 1) * every, 2)[:, : len(x_mm)]
+        tall = wide[:-1, None] + part[..., None] * (wide[1:] - wide[:-1])[:, None]
+        return np.ascontiguousarray(tall.reshape((rows - 1) * every, len(x_mm), 2)[: len(y_mm)])
 
     def after(self, px_to_px: Matrix) -> PageMap:
         """The same sheet seen in an image that was transformed by a 3×3 pixel-to-pixel homography (crop, turn, resize).
@@ -166,6 +158,12 @@ class PageMap:
             nodes = self.nodes_mm()
             residual = apply_homography(px_to_px, self.to_px(nodes)) - apply_homography(homography, nodes)
         return PageMap(homography, self.origin_mm, self.step_mm, residual, self.residual_mm, self.confidence)
+
+    def moved(self, dx_mm: float, dy_mm: float) -> PageMap:
+        """The same map with the sheet's origin moved to (dx_mm, dy_mm): what was there is now (0, 0)."""
+        shift = np.array([[1.0, 0, dx_mm], [0, 1, dy_mm], [0, 0, 1]])
+        origin = (self.origin_mm[0] - dx_mm, self.origin_mm[1] - dy_mm)
+        return replace(self, homography=self.homography @ shift, origin_mm=origin)
 
     def nodes_mm(self) -> Points:
         """Control points of the residual on the sheet, (rows, columns, 2) mm."""

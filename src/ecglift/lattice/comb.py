@@ -110,13 +110,24 @@ def comb_score(evidence: NDArray[np.float32], frequency: NDArray[np.float64]) ->
     return np.asarray(_sample(evidence, points[..., 0], points[..., 1]) @ HARMONIC_WEIGHTS)
 
 
+def comb_contrast(evidence: NDArray[np.float32], frequency: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The comb score (...) less that of the places half-way between the comb's teeth, where a true comb has nothing.
+
+    This tells a comb from broadband ink, and the 5 mm frequency from its half and its double.
+    """
+    k = np.arange(0, len(HARMONIC_WEIGHTS) + 1) + 0.5
+    weights = 0.5 * (np.append(HARMONIC_WEIGHTS, 0.0) + np.insert(HARMONIC_WEIGHTS, 0, 0.0))
+    points = frequency[..., None, :] * k[:, None]
+    return comb_score(evidence, frequency) - np.asarray(_sample(evidence, points[..., 0], points[..., 1]) @ weights)
+
+
 def _polar_search(evidence: NDArray[np.float32], angle_deg: tuple[float, float] | None) -> list[Comb]:
     """Combs that stand out in one spectrum, best first."""
     theta = np.arange(_ANGLES) * np.pi / _ANGLES
     periods = np.exp(np.arange(np.log(8.0), np.log(110.0), _LOG_STEP))
     direction = np.stack([np.cos(theta), np.sin(theta)], -1)
     frequency = direction[:, None, :] / periods[None, :, None]
-    score = comb_score(cv2.GaussianBlur(evidence, (3, 3), 0.8), frequency).astype(np.float32)
+    score = comb_contrast(cv2.GaussianBlur(evidence, (3, 3), 0.8), frequency).astype(np.float32)
     # A comb must stand out from the other angles of its own period: broadband ink reaches all of them.
     score -= np.median(score, axis=0)
     half = _ANGLES // 2
@@ -179,6 +190,12 @@ class TileCombs:
     v: NDArray[np.float64]
     u_score: NDArray[np.float64]
     v_score: NDArray[np.float64]
+
+    def region_px(self, tiles: Tiles) -> tuple[float, float, float, float]:
+        """x0, y0, x1, y1 of all tiles to which the comb was followed."""
+        seen, half = np.isfinite(self.u_score), TILE_PX / 2
+        x, y = tiles.x_px[seen.any(0)], tiles.y_px[seen.any(1)]
+        return float(x[0] - half), float(y[0] - half), float(x[-1] + half), float(y[-1] + half)
 
 
 def _refine(evidence: NDArray[np.float32], guess: NDArray[np.float64], reach: float, step: float = 0.006) -> tuple[NDArray[np.float64], float]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
 
+@lru_cache(maxsize=16)
 def _bending_bands(rows: int, columns: int) -> NDArray[np.float64]:
     """Upper bands (2·columns + 1, rows·columns) of the thin-plate energy ∫ f_xx² + 2 f_xy² + f_yy² on a lattice, as solveh_banded wants it."""
     band = 2 * columns
@@ -26,6 +29,7 @@ def _bending_bands(rows: int, columns: int) -> NDArray[np.float64]:
     add([(0, 0), (1, 0), (2, 0)], [1.0, -2.0, 1.0], 3, 1)
     root = np.sqrt(2.0)
     add([(0, 0), (0, 1), (1, 0), (1, 1)], [root, -root, -root, root], 2, 2)
+    ab.setflags(write=False)
     return ab
 
 

@@ -11,221 +11,125 @@ import heapq
 from dataclasses import dataclass
 from typing import Final
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ecglift.geometry import PageMap, fit_page_map
+from ecglift.geometry import PageMap, apply_homography, fit_homography
+from ecglift.lattice.cells import CELL_MM, ORDER, Array, Box, Cells, Spectrum, blurred, cut_cells, heavy_place, heavy_shift, light_shift
 from ecglift.lattice.fields import smooth_field
 
-CELL_MM: Final = 5.0
-SAMPLES: Final = 25
-"""Samples per cell: 5 per mm, so that the second harmonic of the 1 mm lines is still held."""
-HARMONICS: Final = 12
-MAX_CELLS: Final = 120
-"""Cells per side that are looked at: 600 mm of paper."""
-
-Box = tuple[float, float, float, float]
-Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Cells:
-    """Harmonics of the ink in cells of 5 mm of the flattened page.
-
-    ``across``, ``down``: (rows, columns, 12) complex, the 1st to 12th harmonic of the vertical and of the horizontal lines,
-    phase 0 where a line stands on the cell's edge; ``coverage``: (rows, columns), part of the cell inside the image;
-    ``energy``: (rows, columns) mean square of the ink; ``x_mm``, ``y_mm``: centres.
-    """
-
-    across: NDArray[np.complex128]
-    down: NDArray[np.complex128]
-    coverage: Array
-    energy: Array
-    x_mm: Array
-    y_mm: Array
-
-
-def _footprint(page_map: PageMap, shape: tuple[int, int]) -> Box:
-    """Whole cells (x0, y0, x1, y1 mm) that the image can hold."""
-    height, width = shape
-    x, y = np.meshgrid(np.linspace(0, width - 1, 9), np.linspace(0, height - 1, 9))
-    mm = page_map.to_mm(np.stack([x, y], -1))
-    low, high = np.floor(mm.min((0, 1)) / CELL_MM) * CELL_MM, np.ceil(mm.max((0, 1)) / CELL_MM) * CELL_MM
-    middle = np.round(page_map.to_mm(np.array([width / 2, height / 2])) / CELL_MM) * CELL_MM
-    half = MAX_CELLS * CELL_MM / 2
-    low, high = np.maximum(low, middle - half), np.minimum(high, middle + half)
-    return float(low[0]), float(low[1]), float(high[0]), float(high[1])
-
-
-def cut_cells(ink: NDArray[np.float32], page_map: PageMap, box_mm: Box | None = None) -> Cells:
-    """The cells of ``ink`` (h, w) under ``page_map`` within ``box_mm`` (whole multiples of 5 mm), or all that the image holds."""
-    x0, y0, x1, y1 = box_mm or _footprint(page_map, (ink.shape[0], ink.shape[1]))
-    columns, rows = round((x1 - x0) / CELL_MM), round((y1 - y0) / CELL_MM)
-    step = CELL_MM / SAMPLES
-    px = page_map.raster(x0 + step * np.arange(columns * SAMPLES), y0 + step * np.arange(rows * SAMPLES), every=5)
-    flat = cv2.remap(ink, px[..., 0], px[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0.0)
-    inside = (px[..., 0] > 0) & (px[..., 0] < ink.shape[1] - 1) & (px[..., 1] > 0) & (px[..., 1] < ink.shape[0] - 1)
-    shape = (rows, SAMPLES, columns, SAMPLES)
-    flat = flat.reshape(shape)
-    coverage = inside.reshape(shape).mean((1, 3), dtype=np.float64)
-
-    def harmonics(profile: NDArray[np.float32]) -> NDArray[np.complex128]:
-        return np.asarray(np.fft.rfft(profile, axis=-1)[..., 1 : HARMONICS + 1] / SAMPLES)
-
-    return Cells(
-        harmonics(flat.mean(1)),
-        harmonics(flat.mean(3).transpose(0, 2, 1)),
-        coverage,
-        np.asarray(np.square(flat).mean((1, 3)), float),
-        x0 + CELL_MM * (np.arange(columns) + 0.5),
-        y0 + CELL_MM * (np.arange(rows) + 0.5),
-    )
-
-
-def _blur(values: NDArray, sigma: float) -> NDArray:
-    """Gaussian over the cells (first two axes), zeros outside."""
-    if sigma <= 0:
-        return values
-    size = 2 * int(np.ceil(2.5 * sigma)) + 1
-    flat = values.reshape(*values.shape[:2], -1)
-    parts = np.concatenate([flat.real, flat.imag], -1) if np.iscomplexobj(flat) else flat
-    planes = [
-        cv2.GaussianBlur(np.ascontiguousarray(parts[..., k]), (size, size), sigma, borderType=cv2.BORDER_CONSTANT) for k in range(parts.shape[-1])
-    ]
-    out = np.stack(planes, -1)
-    if np.iscomplexobj(flat):
-        half = out.shape[-1] // 2
-        out = out[..., :half] + 1j * out[..., half:]
-    return np.asarray(out.reshape(values.shape))
-
-
-def _unwrap(shift: Array, quality: Array, period: float) -> Array:
-    """Shifts (rows, columns) known modulo ``period``, made continuous from the best cell outward, best neighbours first."""
-    rows, columns = shift.shape
-    out = np.full(shift.shape, np.nan)
-    start = np.unravel_index(int(np.argmax(quality)), shift.shape)
-    queue: list[tuple[float, int, int, float]] = [(0.0, int(start[0]), int(start[1]), float(shift[start]))]
-    q = quality.tolist()
-    s = shift.tolist()
-    done = np.zeros(shift.shape, bool).tolist()
-    while queue:
-        _, r, c, near = heapq.heappop(queue)
-        if done[r][c]:
-            continue
-        done[r][c] = True
-        here = near + (s[r][c] - near + period / 2) % period - period / 2
-        out[r, c] = here
-        for i, j in ((r - 1, c), (r + 1, c), (r, c - 1), (r, c + 1)):
-            if 0 <= i < rows and 0 <= j < columns and not done[i][j]:
-                heapq.heappush(queue, (-q[i][j], i, j, here))
-    return out
-
-
-HEAVY: Final = np.array([1.0, 1, 1, 1, 0, 1, 1, 1, 1, 0, 0, 0])
-"""Harmonics that only the 5 mm lines have."""
-
-
-def _heavy_shift(harmonics: NDArray[np.complex128]) -> tuple[Array, Array]:
-    """Where in (−2.5, 2.5] mm the heavy line stands (rows, columns), and how much it stands out (0 to 1), from its own harmonics."""
-    steps = 50
-    k = np.arange(1, HARMONICS + 1)
-    turn = np.exp(2j * np.pi * np.outer(k, np.arange(steps)) / steps) * (HEAVY * np.exp(-0.5 * (k / 5) ** 2))[:, None]
-    match = (harmonics @ turn).real
-    best = match.argmax(-1)
-    peak = np.take_along_axis(match, best[..., None], -1)[..., 0]
-    before = np.take_along_axis(match, (best[..., None] - 1) % steps, -1)[..., 0]
-    after = np.take_along_axis(match, (best[..., None] + 1) % steps, -1)[..., 0]
-    bend = np.minimum(before - 2 * peak + after, -1e-9)
-    at = best + np.clip(0.5 * (before - after) / bend, -0.5, 0.5)
-    shift = ((at / steps + 0.5) % 1.0 - 0.5) * CELL_MM
-    whole = np.sqrt(np.sum(np.abs(harmonics * HEAVY) ** 2, -1)) * np.sqrt(np.sum((HEAVY * np.exp(-0.5 * (k / 5) ** 2)) ** 2)) + 1e-9
-    return shift, np.clip(peak / whole, 0, 1)
-
-
-def _light_shift(harmonics: NDArray[np.complex128]) -> Array:
-    """Where in (−0.5, 0.5] mm a 1 mm line stands (rows, columns)."""
-    return np.asarray(-np.angle(harmonics[..., 4]) / (2 * np.pi))
-
-
-def _corrected(page_map: PageMap, cells: Cells, dx: Array, dy: Array, stiffness: float = 0.003) -> PageMap:
-    """The map after shifting every cell by (dx, dy) mm."""
-    x, y = np.meshgrid(cells.x_mm, cells.y_mm)
-    centres = np.stack([x, y], -1)
-    true = centres - np.stack([dx, dy], -1)
-    # Half a cell more on every side, so that the lattice covers the cells' outer edges too.
-    box = (
-        float(np.floor(true[..., 0].min() / CELL_MM) * CELL_MM),
-        float(np.floor(true[..., 1].min() / CELL_MM) * CELL_MM),
-        float(np.ceil(true[..., 0].max() / CELL_MM) * CELL_MM),
-        float(np.ceil(true[..., 1].max() / CELL_MM) * CELL_MM),
-    )
-    return fit_page_map(true.reshape(-1, 2), page_map.to_px(centres).reshape(-1, 2), box, CELL_MM, stiffness)
-
-
-def _acquire(ink: NDArray[np.float32], page_map: PageMap, heavy: bool) -> PageMap:
-    """The first lock, from anywhere within the period: by the heavy lines, or by the 1 mm lines alone."""
-    cells = cut_cells(ink, page_map)
-    fields = []
-    for harmonics in (cells.across, cells.down):
-        smooth = _blur(harmonics, 1.2)
-        if heavy:
-            shift, quality = _heavy_shift(smooth)
-            period = CELL_MM
-        else:
-            shift, period = _light_shift(smooth), 1.0
-            quality = np.abs(smooth[..., 4]) / np.sqrt(_blur(cells.energy, 1.2) + 1e-6)
-        quality = quality * (_blur(cells.coverage, 1.2) > 0.5)
-        weight = np.square(quality)
-        fields.append(smooth_field(_unwrap(shift, quality, period), weight, 1.0 * float(np.median(weight[weight > 0])), robust=True))
-    return _corrected(page_map, cells, fields[0], fields[1])
+STIFFNESSES: Final = (0.1, 1.0, 10.0, 100.0, 1000.0)
+"""Candidates for the smoothness of the last correction; held-out cells choose."""
 
 
 @dataclass(frozen=True)
 class Lock:
     """A map locked onto the grid, with what it rests on.
 
-    ``page_map``: mm ↔ px of the ink; whole mm are lines and multiples of 5 heavy lines where ``heavy`` says so. ``across``, ``down``: (12,) complex,
-    the page's mean harmonics. ``strength``: (rows, columns) how much of the grid is seen in the cell, 1 as on the rest of the page;
-    ``error_mm``: (rows, columns, 2) what is left in each cell; ``x_mm``, ``y_mm``: the cells' centres.
-    ``heavy``: how clearly the 5 mm lines are told from the 1 mm ones (0 none, 1 very).
+    ``page_map``: mm ↔ px of the ink; whole mm are lines and multiples of 5 the heavy ones. ``strength``: (rows, columns) how much of the
+    grid is seen in the cell, 1 as on the rest of the page; ``error_mm``: (rows, columns, 2) what is left there; ``spread_mm``:
+    (rows, columns, 2) half the difference of the maps from either half of the cells; ``aligned``: (rows, columns) weight, 0 to 1, of the
+    heavy lines being where the map has them; ``coverage``, ``x_mm``, ``y_mm``: of the cells.
+    ``heavy``: how clearly the 5 mm lines are told from the 1 mm ones, 0 to 1; ``light``: ink of the 1 mm lines over that of all.
     """
 
     page_map: PageMap
-    across: NDArray[np.complex128]
-    down: NDArray[np.complex128]
     strength: Array
     error_mm: Array
+    spread_mm: Array
+    aligned: Array
     coverage: Array
     x_mm: Array
     y_mm: Array
     heavy: float
+    light: float
+
+
+def _grown(shift: Array, quality: Array, period: float, least: float) -> tuple[Array, Array]:
+    """Shifts (rows, columns) known modulo ``period`` made continuous, and their weights.
+
+    From the best cell outward, best first; a cell of less than the ``least`` quality, or that disagrees with those already taken
+    around it by more than a fifth of the period, is carried over but weighs nothing.
+    """
+    rows, columns = shift.shape
+    out, weight = [[0.0] * columns for _ in range(rows)], [[-1.0] * columns for _ in range(rows)]
+    s, q = shift.tolist(), quality.tolist()
+    r, c = np.unravel_index(int(np.argmax(quality)), shift.shape)
+    queue: list[tuple[float, int, int, float]] = [(0.0, int(r), int(c), s[r][c])]
+    while queue:
+        _, r, c, near = heapq.heappop(queue)
+        if weight[r][c] >= 0:
+            continue
+        total, mean = 0.0, 0.0
+        for i in range(max(r - 1, 0), min(r + 2, rows)):
+            for j in range(max(c - 1, 0), min(c + 2, columns)):
+                if weight[i][j] > 0:
+                    total += weight[i][j]
+                    mean += weight[i][j] * out[i][j]
+        near = mean / total if total > 0 else near
+        step = (s[r][c] - near + period / 2) % period - period / 2
+        good = q[r][c] >= least and abs(step) < 0.2 * period
+        out[r][c], weight[r][c] = (near + step, q[r][c]) if good else (near, 0.0)
+        for i, j in ((r - 1, c), (r + 1, c), (r, c - 1), (r, c + 1)):
+            if 0 <= i < rows and 0 <= j < columns and weight[i][j] < 0:
+                heapq.heappush(queue, (-q[i][j], i, j, out[r][c]))
+    return np.array(out), np.array(weight)
+
+
+def _corrected(page_map: PageMap, cells: Cells, dx: Array, dy: Array) -> PageMap:
+    """The map after shifting every cell by (dx, dy) mm: what the map had at c is at c − d(c)."""
+    from scipy.ndimage import map_coordinates
+
+    centres = cells.centres()
+    at = centres
+    for _ in range(3):
+        index = [(at[..., 1] - cells.y_mm[0]) / CELL_MM, (at[..., 0] - cells.x_mm[0]) / CELL_MM]
+        at = centres + np.stack([map_coordinates(d, index, order=1, mode="nearest") for d in (dx, dy)], -1)
+    px = page_map.to_px(at)
+    homography = fit_homography(centres.reshape(-1, 2), px.reshape(-1, 2), np.clip(cells.coverage.ravel(), 1e-3, 1))
+    return PageMap(homography, (float(cells.x_mm[0]), float(cells.y_mm[0])), CELL_MM, px - apply_homography(homography, centres))
+
+
+def _acquired(ink: NDArray[np.float32], page_map: PageMap, region_px: Box, heavy: bool) -> PageMap:
+    """The first lock, from anywhere within the period: by the heavy lines, or by the 1 mm lines alone."""
+    cells = cut_cells(ink, page_map, region_px)
+    covered = blurred(cells.coverage, 1.2) > 0.5
+    fields = []
+    for harmonics in cells.axes:
+        smooth = blurred(harmonics, 1.2)
+        if heavy:
+            shift, clear = heavy_shift(smooth)
+            period, quality = CELL_MM, np.clip((clear - 0.45) / 0.4, 0, 1) * covered
+        else:
+            shift, period = light_shift(smooth), 1.0
+            quality = np.abs(smooth[..., 4]) / np.sqrt(blurred(cells.energy, 1.2) + 1e-6) * covered
+            quality = np.clip(quality / (np.percentile(quality, 90) + 1e-9), 0, 1)
+        shift, weight = _grown(shift, quality, period, 0.3)
+        fields.append(smooth_field(shift, np.square(weight), 1.0, robust=True))
+    return _corrected(page_map, cells, fields[0], fields[1])
 
 
 @dataclass(frozen=True)
 class _Shifts:
+    """Shift (mm) of each cell against the page's mean profile, the grid's strength there, and the profile's harmonics."""
+
     shift: Array
     strength: Array
-    template: NDArray[np.complex128]
+    template: Spectrum
 
 
-def _shifts(harmonics: NDArray[np.complex128], trust: Array, highest: int) -> _Shifts:
-    """Shift (mm) of each cell against the page's mean profile: one Newton step on the matched filter of all harmonics.
-
-    ``trust`` (rows, columns): weights for the mean. ``strength``: amplitude in the cell over the page's.
-    """
-    k = np.arange(1, HARMONICS + 1)
+def _shifts(harmonics: Spectrum, trust: Array, highest: int) -> _Shifts:
+    """One Newton step on the matched filter of all harmonics up to ``highest``. ``trust`` (rows, columns): weights for the mean profile."""
     total = trust.sum() + 1e-12
     template = np.einsum("rc,rck->k", trust, harmonics) / total
     # The grid is symmetric about its lines and dark: its harmonics are real and positive when the map is right.
     amplitude = np.clip(template.real, 0.0, None)
     noise = np.einsum("rc,rck->k", trust, np.abs(harmonics - template) ** 2) / total + 1e-9
-    use = (k <= highest) * amplitude
-    gain = use / noise
+    gain = (ORDER <= highest) * amplitude / noise
     match = harmonics * gain
-    slope = float(np.sum(k * k * amplitude * gain)) + 1e-12
-    strength = np.clip(np.sum(k * k * match.real, -1) / slope, 0.0, None)
-    angle = -np.sum(k * match.imag, -1) / slope / np.maximum(strength, 0.2)
+    slope = float(np.sum(ORDER**2 * amplitude * gain)) + 1e-12
+    strength = np.clip(np.sum(ORDER**2 * match.real, -1) / slope, 0.0, None)
+    angle = -np.sum(ORDER * match.imag, -1) / slope / np.maximum(strength, 0.2)
     return _Shifts(np.clip(angle * CELL_MM / (2 * np.pi), -0.6, 0.6), strength, template)
 
 
@@ -233,41 +137,106 @@ def _trust(strength: Array, coverage: Array) -> Array:
     return np.clip(strength, 0.0, 1.5) * (coverage > 0.6)
 
 
-def _refined(ink: NDArray[np.float32], page_map: PageMap, rounds: tuple[tuple[int, float, float], ...]) -> Lock:
-    """The map after some rounds of (highest harmonic, blur in cells, stiffness)."""
-    trust: Array | None = None
-    for highest, sigma, stiffness in rounds:
-        cells = cut_cells(ink, page_map)
-        start = (cells.coverage > 0.6).astype(float) if trust is None or trust.shape != cells.coverage.shape else trust
-        found = []
-        for harmonics in (cells.across, cells.down):
-            smooth = _blur(harmonics, sigma)
-            first = _shifts(smooth, start, highest)
-            found.append(_shifts(smooth, _trust(first.strength, cells.coverage), highest))
-        fields = [
-            smooth_field(f.shift, np.square(_trust(f.strength, cells.coverage)), stiffness, robust=True) for f in found
-        ]
-        trust = np.sqrt(_trust(found[0].strength, cells.coverage) * _trust(found[1].strength, cells.coverage))
-        page_map = _corrected(page_map, cells, fields[0], fields[1])
-        error = np.stack([found[0].shift - fields[0], found[1].shift - fields[1]], -1)
-        strength = np.sqrt(found[0].strength * found[1].strength)
-    return Lock(page_map, found[0].template, found[1].template, strength, error, cells.coverage, cells.x_mm, cells.y_mm, 0.0)
+def _measured(cells: Cells, highest: int, sigma: float) -> tuple[_Shifts, _Shifts]:
+    """Shifts of all cells across and down, from harmonics blurred over ``sigma`` cells."""
+    covered = (cells.coverage > 0.6).astype(float)
+    found = []
+    for harmonics in cells.axes:
+        smooth = blurred(harmonics, sigma)
+        first = _shifts(smooth, covered, highest)
+        found.append(_shifts(smooth, _trust(first.strength, cells.coverage), highest))
+    return found[0], found[1]
 
 
-def lock(ink: NDArray[np.float32], page_map: PageMap) -> Lock:
-    """The exact map of the grid in ``ink`` (h, w) from one that is right to a few per cent in scale and unknown in place."""
+def _refined(
+    ink: NDArray[np.float32], page_map: PageMap, region_px: Box, highest: int, sigma: float, stiffness: float
+) -> tuple[PageMap, float]:
+    """The map corrected once and its origin put on a heavy crossing; how clearly that is one."""
+    cells = cut_cells(ink, page_map, region_px)
+    found = _measured(cells, highest, sigma)
+    fields = [smooth_field(f.shift, np.square(_trust(f.strength, cells.coverage)), stiffness, robust=True) for f in found]
+    (sx, mx), (sy, my) = (heavy_place(f.template) for f in found)
+    return _corrected(page_map, cells, fields[0], fields[1]).moved(sx, sy), min(mx, my)
+
+
+def _halves(shape: tuple[int, ...]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Blocks of 2×2 cells in the colours of a chessboard."""
+    r, c = np.indices(shape)
+    black = (r // 2 + c // 2) % 2 == 0
+    return black, ~black
+
+
+def _final_field(shift: Array, weight: Array) -> tuple[Array, Array]:
+    """The smooth field of the cells' shifts and half the difference (rows, columns) of the fields from either half of the cells.
+
+    Each half of the cells tells how stiff the other half's field should be.
+    """
+    first = smooth_field(shift, weight, 10.0, robust=True, rounds=3)
+    left = np.abs(shift - first)
+    scale = 1.4826 * float(np.median(left[weight > 0])) + 1e-6 if (weight > 0).any() else 1.0
+    trusted = weight * np.square(np.clip(1 - np.square(left / (6 * scale)), 0, None))
+    unit = float(np.mean(trusted[trusted > 0])) if (trusted > 0).any() else 1.0
+    trusted = trusted / unit
+    black, white = _halves(shift.shape)
+    tried = []
+    for stiffness in STIFFNESSES:
+        a, b = smooth_field(shift, trusted * black, stiffness), smooth_field(shift, trusted * white, stiffness)
+        loss = float(np.sum(trusted * np.square(shift - np.where(black, b, a))))
+        tried.append((loss, stiffness, a, b))
+    least = min(t[0] for t in tried)
+    # The stiffest that predicts the other half as well as the best does.
+    _, stiffness, a, b = [t for t in tried if t[0] <= 1.01 * least][-1]
+    return smooth_field(shift, trusted, stiffness), np.abs(a - b) / 2
+
+
+def _finished(ink: NDArray[np.float32], page_map: PageMap, region_px: Box, heavy: float) -> Lock:
+    """The last correction, cell by cell, with what is known about its errors."""
+    cells = cut_cells(ink, page_map, region_px)
+    found = _measured(cells, len(ORDER), 0.0)
+    finals = [_final_field(f.shift, np.square(_trust(f.strength, cells.coverage))) for f in found]
+    fields, spreads = [f[0] for f in finals], [f[1] for f in finals]
+    aligned = np.ones(cells.coverage.shape)
+    for harmonics in cells.axes:
+        shift, clear = heavy_shift(blurred(harmonics, 1.5))
+        aligned = np.minimum(aligned, np.where(np.abs(shift) < 0.5, np.clip((clear - 0.3) / 0.4, 0, 1), 0.0))
+    template = np.abs(np.array([f.template for f in found]))
+    return Lock(
+        _corrected(page_map, cells, fields[0], fields[1]),
+        np.sqrt(found[0].strength * found[1].strength),
+        np.stack([f.shift - field for f, field in zip(found, fields, strict=True)], -1),
+        np.stack(spreads, -1),
+        aligned,
+        cells.coverage,
+        cells.x_mm,
+        cells.y_mm,
+        heavy,
+        float(template[:, [4, 9]].sum() / (template.sum() + 1e-9)),
+    )
+
+
+def lock(ink: NDArray[np.float32], page_map: PageMap, region_px: Box) -> Lock:
+    """The exact map of the grid in ``ink`` (h, w) from one that is right to a few per cent in scale and unknown in place.
+
+    ``region_px``: x0, y0, x1, y1 of the part in which the grid's comb was seen.
+    """
     best: Lock | None = None
     for heavy in (True, False):
-        acquired = _acquire(ink, page_map, heavy)
-        here = _refined(ink, acquired, ((5, 1.2, 1.0), (10, 1.0, 0.3), (12, 0.0, 0.3)))
-        if best is None or coherence(here) > coherence(best):
-            best = here
+        here = _acquired(ink, page_map, region_px, heavy)
+        here, clear = _refined(ink, here, region_px, 5, 1.2, 1.0)
+        here, again = _refined(ink, here, region_px, 10, 1.0, 0.3)
+        found = _finished(ink, here, region_px, max(clear, again))
+        if best is None or quality(found) > quality(best) + 0.02:
+            best = found
+        if quality(best) > 0.8:
+            break
     assert best is not None
     return best
 
 
-def coherence(lock: Lock) -> float:
-    """Part of the covered cells in which the grid is seen where the map says, 0 to 1."""
-    inside = lock.coverage > 0.6
-    good = (lock.strength > 0.4) & (np.abs(lock.error_mm).max(-1) < 0.25)
-    return float(good[inside].mean()) if inside.any() else 0.0
+def quality(lock: Lock) -> float:
+    """Part of the page's cells with a grid in which heavy lines and all lines are where the map has them, 0 to 1."""
+    seen = (lock.coverage > 0.6) & (lock.strength > 0.3)
+    if not seen.any():
+        return 0.0
+    fits = np.exp(-np.square(np.linalg.norm(lock.error_mm, axis=-1) / 0.3))
+    return float(np.mean((0.5 + 0.5 * lock.aligned[seen]) * fits[seen]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import cv2
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ecglift.geometry import PageMap
 from ecglift.lattice.comb import find_combs, follow, integrate, tile_spectra
 from ecglift.lattice.contrast import find_contrast
-from ecglift.lattice.lock import Lock, coherence, lock
+from ecglift.lattice.lock import Lock, lock, quality
 from ecglift.lattice.orientation import Orientation
 from ecglift.problem import Problem, fail
 
@@ -69,17 +69,16 @@ def find_grid(
     if not combs:
         return _without_grid(image, settings)
     comb, row, column = combs[0]
-    locked = lock(contrast.ink, integrate(tiles, follow(tiles, comb, row, column)))
+    followed = follow(tiles, comb, row, column)
+    locked = lock(contrast.ink, integrate(tiles, followed), followed.region_px(tiles))
     seen = _grid_cells(locked)
-    if coherence(locked) < 0.05 or seen.sum() < 12:
+    if seen.sum() < 12:
         return _without_grid(image, settings)
-    back = np.linalg.inv(contrast.to_work)
-    page_map = locked.page_map.after(back)
+    page_map = locked.page_map.after(np.linalg.inv(contrast.to_work).astype(np.float64))
     grid_mm = _box_of(locked, seen)
-    error = np.abs(locked.error_mm[seen])
-    residual_mm = float(1.4826 * np.median(error))
-    confidence = float(np.clip(np.mean(locked.strength[seen] > 0.4), 0, 1) * np.clip(1.3 - residual_mm / 0.1, 0, 1))
-    page_map = PageMap(page_map.homography, page_map.origin_mm, page_map.step_mm, page_map.residual_px, residual_mm, confidence)
+    residual_mm = float(np.sqrt(np.mean(np.sum(np.square(locked.spread_mm[seen]), -1))))
+    confidence = quality(locked)
+    page_map = replace(page_map, residual_mm=residual_mm, confidence=confidence)
     middle = np.array([(grid_mm[0] + grid_mm[2]) / 2, (grid_mm[1] + grid_mm[3]) / 2])
     scale = page_map.px_per_mm(middle)
     bounds = _bounds(page_map, image.shape[:2], grid_mm)

@@ -1,0 +1,134 @@
+"""The flattened page in cells of 5 mm: what the ink's harmonics say about the lines in each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ecglift.geometry import PageMap
+
+CELL_MM: Final = 5.0
+SAMPLES: Final = 25
+"""Samples per cell: 5 per mm, so that the second harmonic of the 1 mm lines is still held."""
+
+HARMONICS: Final = 12
+ORDER: Final = np.arange(1, HARMONICS + 1)
+
+HEAVY: Final = np.where(ORDER % 5 == 0, 0.0, np.exp(-0.5 * (ORDER / 5) ** 2))
+"""Weights of the harmonics that only the 5 mm lines have; those of a line half a millimetre wide."""
+
+MAX_CELLS: Final = 120
+"""Cells per side that are looked at: 600 mm of paper."""
+
+Array = NDArray[np.float64]
+Spectrum = NDArray[np.complex128]
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Harmonics of the ink in cells of 5 mm of the flattened page.
+
+    ``across``, ``down``: (rows, columns, 12) complex, the 1st to 12th harmonic of the vertical and of the horizontal lines,
+    phase 0 where a line stands on the cell's edge; ``coverage``: (rows, columns), part of the cell inside the image;
+    ``energy``: (rows, columns) mean square of the ink; ``x_mm``, ``y_mm``: centres.
+    """
+
+    across: Spectrum
+    down: Spectrum
+    coverage: Array
+    energy: Array
+    x_mm: Array
+    y_mm: Array
+
+    @property
+    def axes(self) -> tuple[Spectrum, Spectrum]:
+        return self.across, self.down
+
+    def centres(self) -> Array:
+        """(rows, columns, 2) mm."""
+        return np.stack(np.meshgrid(self.x_mm, self.y_mm), -1)
+
+
+def _footprint(page_map: PageMap, region_px: Box) -> Box:
+    """Whole cells (x0, y0, x1, y1 mm) that cover the part ``region_px`` (x0, y0, x1, y1) of the image."""
+    x, y = np.meshgrid(np.linspace(region_px[0], region_px[2], 9), np.linspace(region_px[1], region_px[3], 9))
+    mm = page_map.to_mm(np.stack([x, y], -1))
+    low, high = np.floor(mm.min((0, 1)) / CELL_MM) * CELL_MM, np.ceil(mm.max((0, 1)) / CELL_MM) * CELL_MM
+    middle = np.round(mm[4, 4] / CELL_MM) * CELL_MM
+    half = MAX_CELLS * CELL_MM / 2
+    low, high = np.maximum(low, middle - half), np.minimum(high, middle + half)
+    return float(low[0]), float(low[1]), float(high[0]), float(high[1])
+
+
+def cut_cells(ink: NDArray[np.float32], page_map: PageMap, region_px: Box) -> Cells:
+    """The cells of ``ink`` (h, w) under ``page_map`` that cover the part ``region_px`` (x0, y0, x1, y1) of it."""
+    x0, y0, x1, y1 = _footprint(page_map, region_px)
+    columns, rows = round((x1 - x0) / CELL_MM), round((y1 - y0) / CELL_MM)
+    step = CELL_MM / SAMPLES
+    x_mm: Array = x0 + step * np.arange(columns * SAMPLES, dtype=np.float64)
+    y_mm: Array = y0 + step * np.arange(rows * SAMPLES, dtype=np.float64)
+    px = page_map.raster(x_mm, y_mm, every=5)
+    flat = cv2.remap(ink, px, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0.0)
+    # Each 25th point is enough to know what part of a cell the image covers.
+    coarse = px[2::5, 2::5]
+    inside = (coarse > 0).all(-1) & (coarse[..., 0] < ink.shape[1] - 1) & (coarse[..., 1] < ink.shape[0] - 1)
+    blocks = flat.reshape(rows, SAMPLES, columns, SAMPLES)
+
+    def harmonics(profile: NDArray[np.float32]) -> Spectrum:
+        return np.asarray(np.fft.rfft(profile, axis=-1)[..., 1 : HARMONICS + 1] / SAMPLES, np.complex128)
+
+    return Cells(
+        harmonics(blocks.mean(1)),
+        harmonics(blocks.mean(3).transpose(0, 2, 1)),
+        inside.reshape(rows, 5, columns, 5).mean((1, 3), dtype=np.float64),
+        np.square(blocks).mean((1, 3)).astype(np.float64),
+        x0 + CELL_MM * (np.arange(columns) + 0.5),
+        y0 + CELL_MM * (np.arange(rows) + 0.5),
+    )
+
+
+def blurred(values: NDArray[Any], sigma: float) -> NDArray[Any]:
+    """Gaussian over the cells (first two axes), zeros outside."""
+    if sigma <= 0:
+        return values
+    size = 2 * int(np.ceil(2.5 * sigma)) + 1
+    flat = np.ascontiguousarray(values.reshape(*values.shape[:2], -1))
+    planes = flat.view(np.float64) if np.iscomplexobj(flat) else flat
+    out = np.empty_like(planes)
+    for k in range(planes.shape[-1]):
+        out[..., k] = cv2.GaussianBlur(np.ascontiguousarray(planes[..., k]), (size, size), sigma, borderType=cv2.BORDER_CONSTANT)
+    return np.asarray((out.view(np.complex128) if np.iscomplexobj(flat) else out).reshape(values.shape))
+
+
+def heavy_shift(harmonics: Spectrum) -> tuple[Array, Array]:
+    """Where in (−2.5, 2.5] mm the heavy line stands (rows, columns), and how much it stands out (0 to 1), from its own harmonics."""
+    steps = 50
+    turn = np.exp(2j * np.pi * np.outer(ORDER, np.arange(steps)) / steps) * HEAVY[:, None]
+    match = (harmonics @ turn).real
+    best = match.argmax(-1)[..., None]
+
+    def at(index: NDArray[np.int64]) -> Array:
+        return np.take_along_axis(match, index % steps, -1)[..., 0]
+
+    peak, before, after = at(best), at(best - 1), at(best + 1)
+    bend = np.minimum(before - 2 * peak + after, -1e-9)
+    place = best[..., 0] + np.clip(0.5 * (before - after) / bend, -0.5, 0.5)
+    whole = np.sqrt(np.sum(np.abs(harmonics) ** 2 * (HEAVY > 0), -1) * np.sum(HEAVY**2)) + 1e-9
+    return ((place / steps + 0.5) % 1.0 - 0.5) * CELL_MM, np.clip(peak / whole, 0, 1)
+
+
+def light_shift(harmonics: Spectrum) -> Array:
+    """Where in (−0.5, 0.5] mm a 1 mm line stands (rows, columns)."""
+    return np.asarray(-np.angle(harmonics[..., 4]) / (2 * np.pi))
+
+
+def heavy_place(template: Spectrum) -> tuple[int, float]:
+    """On which of the five 1 mm lines the heavy line lies (0 to 4), and by how much it beats the next best, 0 to 1."""
+    match = (np.exp(2j * np.pi * np.outer(np.arange(5), ORDER) / 5) @ (template * HEAVY)).real
+    order = np.argsort(-match)
+    return int(order[0]), float((match[order[0]] - match[order[1]]) / (np.sum(np.abs(template) * HEAVY) + 1e-9))

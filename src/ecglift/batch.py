@@ -143,6 +143,25 @@ def _writers(run: Run, base: Path, output: Output) -> Iterator[tuple[str, Callab
         for name in output.formats:
             path = base.with_name(base.name + format_of("", name).suffixes[0])
             yield path.name, partial(save, run.recording, path, name)
+    if output.overlay and run.page is not None:
+        path = base.with_name(f"{base.name}.overlay.png")
+        yield path.name, partial(_save_overlay, run, path)
+
+
+def _save_overlay(run: Run, path: Path) -> Path:
+    from ecglift.draw.overlay import draw_overlay, overlay_png
+
+    assert run.page is not None  # asked for only then
+    drawn = draw_overlay(
+        run.page.image,
+        run.page_map,
+        run.layout,
+        run.traces or (),
+        grid_mm=run.grid_mm,
+        deidentify=run.settings.deidentify,
+    )
+    path.write_bytes(overlay_png(drawn))
+    return path
 
 
 def digitize_files(

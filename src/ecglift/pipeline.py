@@ -75,6 +75,15 @@ class Run:
         return turn_map(self.grid.map, self.reading.quarter_turns if self.reading else 0)
 
     @property
+    def grid_mm(self) -> tuple[float, float, float, float] | None:
+        """Where the grid was seen on the upright sheet: x0, y0, x1, y1."""
+        from ecglift.reading.turn import turn_bounds
+
+        if self.grid is None:
+            return None
+        return turn_bounds(self.grid.grid_mm, self.reading.quarter_turns if self.reading else 0)
+
+    @property
     def rotation_deg(self) -> float | None:
         """How far the upright sheet is turned in the picture, clockwise as seen, −180 to 180; None without a grid."""
         page_map, grid = self.page_map, self.grid

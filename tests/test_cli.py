@@ -53,7 +53,8 @@ def tiny_line(monkeypatch: pytest.MonkeyPatch) -> None:
     def measure(settings: Settings, reading: SheetReading) -> Recording:
         mv = np.full((12, 4), np.nan, np.float32)
         mv[1] = [0.0, 0.25, -1.5, 0.0]
-        return Recording(settings.fs_hz, mv, np.isfinite(mv).astype(np.float32))
+        quality = {"double_gain_II": float("nan")}
+        return Recording(settings.fs_hz, mv, np.isfinite(mv).astype(np.float32), quality=quality)
 
     line = (Step("layout", read, ("page",), ("reading",)), Step("signal", measure, ("reading",), ("signal",)))
     monkeypatch.setattr(batch, "Digitizer", lambda settings: Digitizer(settings, {"raster": line}))
@@ -125,7 +126,19 @@ def test_json_without_folder_writes_nothing(ecglift: Ecglift, tmp_path: Path) ->
     code, stdout, _ = ecglift("digitize", _page(tmp_path / "a.png", 255), "--json")
     page = json.loads(stdout)
     assert (code, page["status"], page["written"], page["page"]) == (0, "ok", [], 1)
+    assert page["quality"] == {"double_gain_II": None}
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+@pytest.mark.usefixtures("tiny_line")
+@pytest.mark.parametrize("shade", [0, 255])
+def test_overlay_is_written_also_of_a_page_that_failed(ecglift: Ecglift, tmp_path: Path, shade: int) -> None:
+    out = tmp_path / "out"
+    code, stdout, _ = ecglift("digitize", _page(tmp_path / "a.png", shade), "-o", out, "--overlay")
+    assert code == (0 if shade else 1)
+    assert stdout.splitlines()[-1] == str(out / "a.overlay.png")
+    with Image.open(out / "a.overlay.png") as picture:
+        assert picture.size[0] >= 80
 
 
 @pytest.mark.usefixtures("tiny_line")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 import tempfile
@@ -167,7 +168,7 @@ def digitize(
 def _print_pages(pages: Sequence[PageResult], as_json: bool, to_stdout: bool) -> None:
     for page in pages:
         if as_json:
-            print(json.dumps(page.summary | {"written": [str(path) for path in page.written]}))
+            print(_json(page.summary | {"written": [str(path) for path in page.written]}))
         elif not to_stdout:
             for path in page.written:
                 print(path)
@@ -203,7 +204,7 @@ def score(
         table = score_files(predicted, truth)
     except (OSError, ValueError) as error:
         raise WrongUsage(str(error)) from error
-    print(json.dumps(table.to_dict()) if as_json else table)
+    print(_json(table.to_dict()) if as_json else table)
     for name in table.missing:
         _tell(f"ecglift: {name}: there is no prediction; it scores as zeros")
     return SOME_FAILED if table.missing else READ
@@ -371,6 +372,19 @@ def _told_pages(pages: Sequence[PageResult]) -> list[str]:
 
 def _told_answer(answer: Answer) -> list[str]:
     return [f"{answer.id}: {answer.message or 'ok'}"]
+
+
+def _json(values: dict[str, Any]) -> str:
+    """One line of JSON; JSON has no NaN and no infinity, null says that there is no number."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: plain(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [plain(item) for item in value]
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    return json.dumps(plain(values), allow_nan=False)
 
 
 def _tell(line: str) -> None:

@@ -198,23 +198,37 @@ class TileCombs:
         return float(x[0] - half), float(y[0] - half), float(x[-1] + half), float(y[-1] + half)
 
 
-def _refine(evidence: NDArray[np.float32], guess: NDArray[np.float64], reach: float, step: float = 0.006) -> tuple[NDArray[np.float64], float]:
-    """The frequency near ``guess`` with the best comb score, and by how much it beats the neighbourhood's mean."""
-    n = round(reach / step)
-    e = np.arange(-n, n + 1) * step
-    turn = np.stack([-guess[1:2], guess[0:1]], -1)[0]
-    candidates = guess + guess * e[:, None, None] + turn * e[None, :, None]
-    score = cv2.GaussianBlur(comb_score(evidence, candidates).astype(np.float32), (3, 3), 0.8)
-    i, j = np.unravel_index(int(np.argmax(score)), score.shape)
-    peak = float(score[i, j]) - float(score.mean())
+def _best_near(
+    evidence: NDArray[np.float32], guess: NDArray[np.float64], reach: tuple[float, float], step: float, reluctance: float = 0.0
+) -> tuple[NDArray[np.float64], float]:
+    """The frequency near ``guess`` with the best comb score, and by how much it beats the neighbourhood's mean.
 
-    def offset(before: float, here: float, after: float) -> float:
+    ``reach``: largest relative change of length and turn in radians, in steps of ``step``; ``reluctance``: score lost at a change of 0.15.
+    """
+    n, m = round(reach[0] / step), round(reach[1] / step)
+    longer, turned = np.arange(-n, n + 1) * step, np.arange(-m, m + 1) * step
+    normal = np.array([-guess[1], guess[0]])
+    candidates = guess + guess * longer[:, None, None] + normal * turned[None, :, None]
+    score = cv2.GaussianBlur(comb_score(evidence, candidates).astype(np.float32), (3, 3), 0.8)
+    mean = float(score.mean())
+    score -= (reluctance / 0.15**2) * (longer[:, None] ** 2 + turned[None, :] ** 2).astype(np.float32)
+    i, j = np.unravel_index(int(np.argmax(score)), score.shape)
+
+    def offset(line: NDArray[np.float32], k: int) -> float:
+        if not 0 < k < len(line) - 1:
+            return 0.0
+        before, here, after = (float(line[t]) for t in (k - 1, k, k + 1))
         bend = before - 2 * here + after
         return float(np.clip(0.5 * (before - after) / bend, -0.5, 0.5)) if bend < 0 else 0.0
 
-    di = offset(score[i - 1, j], score[i, j], score[i + 1, j]) if 0 < i < 2 * n else 0.0
-    dj = offset(score[i, j - 1], score[i, j], score[i, j + 1]) if 0 < j < 2 * n else 0.0
-    return guess * (1 + (i - n + di) * step) + turn * ((j - n + dj) * step), peak
+    di, dj = offset(score[:, j], int(i)), offset(score[i], int(j))
+    return guess * (1 + (i - n + di) * step) + normal * ((j - m + dj) * step), float(score[i, j]) - mean
+
+
+def _refined(evidence: NDArray[np.float32], guess: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+    """The tile's own frequency near ``guess``: first far enough for a fold in the paper, then finely."""
+    rough, score = _best_near(evidence, guess, (0.24, 0.1), 0.012, 4.0)
+    return _best_near(evidence, rough, (0.024, 0.024), 0.006)[0], score
 
 
 def follow(tiles: Tiles, comb: Comb, row: int, column: int) -> TileCombs:
@@ -234,11 +248,10 @@ def follow(tiles: Tiles, comb: Comb, row: int, column: int) -> TileCombs:
             w = np.array([us[p] + vs[p] for p in near])
             gu = np.average([u[p] for p in near], axis=0, weights=w)
             gv = np.average([v[p] for p in near], axis=0, weights=w)
-            reach = 0.06
         else:
-            gu, gv, reach = comb.u, comb.v, 0.06
-        fu, su = _refine(tiles.evidence[r, c], gu, reach)
-        fv, sv = _refine(tiles.evidence[r, c], gv, reach)
+            gu, gv = comb.u, comb.v
+        fu, su = _refined(tiles.evidence[r, c], gu)
+        fv, sv = _refined(tiles.evidence[r, c], gv)
         if near and min(su, sv) < 2.0:
             continue
         u[r, c], v[r, c], us[r, c], vs[r, c] = fu, fv, max(su, 0.1), max(sv, 0.1)
@@ -254,8 +267,8 @@ def integrate(tiles: Tiles, combs: TileCombs) -> PageMap:
     rows, columns = combs.u_score.shape
     fields = []
     for frequency, score in ((combs.u, combs.u_score), (combs.v, combs.v_score)):
-        weight = np.where(np.isfinite(score), np.nan_to_num(score), 0.0)
-        gradient = np.stack([smooth_field(np.nan_to_num(frequency[..., k]), weight, 0.3 * weight.max(), robust=True) for k in (0, 1)], -1)
+        weight = np.square(np.nan_to_num(score)) * _agrees(frequency, score)
+        gradient = np.stack([smooth_field(np.nan_to_num(frequency[..., k]), weight, 0.03 * weight.max()) for k in (0, 1)], -1)
         fields.append(_potential(gradient, tiles.x_px, tiles.y_px) * 5.0)
     seen = np.isfinite(combs.u_score)
     x, y = np.meshgrid(tiles.x_px, tiles.y_px)
@@ -268,6 +281,18 @@ def integrate(tiles: Tiles, combs: TileCombs) -> PageMap:
     mm, px = mm[keep], px[keep]
     bounds = (*mm.min(0), *mm.max(0))
     return fit_page_map(mm, px, (float(bounds[0]), float(bounds[1]), float(bounds[2]), float(bounds[3])), step_mm=15.0, smoothness=0.01)
+
+
+def _agrees(frequency: NDArray[np.float64], score: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Tiles (rows, columns) whose frequency is like that of most tiles around, or that are clearer than those."""
+    rows, columns = score.shape
+    agrees = np.isfinite(score)
+    for r, c in zip(*np.nonzero(agrees), strict=True):
+        block = np.s_[max(r - 1, 0) : r + 2, max(c - 1, 0) : c + 2]
+        usual = np.nanmedian(frequency[block].reshape(-1, 2), axis=0)
+        far = np.linalg.norm(frequency[r, c] - usual) > 0.06 * np.linalg.norm(usual)
+        agrees[r, c] = not (far and score[r, c] < 1.2 * np.nanmedian(score[block]))
+    return agrees
 
 
 def _affine(px: NDArray[np.float64], mm: NDArray[np.float64], combs: TileCombs, seen: NDArray[np.bool_]) -> PageMap:

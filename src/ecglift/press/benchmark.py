@@ -254,14 +254,14 @@ def _by_pipeline(path: Path, truth: Truth, oracle: bool) -> _Read:
 
 def _given(run: Any, truth: Truth) -> Any:
     """A run to which the true map and layout were told."""
-    from ecglift.press.warp import coarse_mm, seen_box_mm
+    from ecglift.press.warp import inverse, seen_box_mm
     from ecglift.stages.grid import Grid
     from ecglift.stages.layout import SheetReading
     from ecglift.stages.orient import Orientation
 
     height, width = run.page.image.shape[:2]
     page_width, page_height = truth.values["page_mm"]
-    bounds = seen_box_mm(coarse_mm(truth.map, (height, width), 32), page_width, page_height, margin_mm=0.0)
+    bounds = seen_box_mm(inverse(truth.map, (height, width), 32), page_width, page_height, margin_mm=0.0)
     x, y = truth.map.px_per_mm(np.array([(bounds[0] + bounds[2]) / 2, (bounds[1] + bounds[3]) / 2]))
     grid = Grid(truth.map, "lines", (float(x), float(y)), bounds, bounds, "given", 1.0)
     return replace(run, orientation=Orientation(0.0, 1.0), grid=grid, reading=SheetReading(truth.layout))

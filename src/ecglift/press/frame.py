@@ -10,7 +10,7 @@ from typing import Any, Final
 import cv2
 import numpy as np
 
-from ecglift.geometry import Matrix, PageMap, Points
+from ecglift.geometry import Matrix, PageMap
 from ecglift.press import damage, optics, warp
 from ecglift.press.optics import Field, Image
 from ecglift.press.page import Page
@@ -84,14 +84,13 @@ def turned_size(width: float, height: float, degrees: float) -> tuple[float, flo
 def rendered(
     page: Page,
     page_map: PageMap,
-    coarse: Points,
-    shape: tuple[int, int],
+    back: warp.Inverse,
     wear: damage.Wear | None,
     printer: Callable[[Image, float], Image] | None,
 ) -> tuple[Image, Image | None]:
     """The flat page as the map shows it, (h, w, 3), and where it is, alpha (h, w) or None when it fills the picture."""
-    box = warp.seen_box_mm(coarse, page.width_mm, page.height_mm)
-    inside = coarse[1:-2, 1:-2].reshape(-1, 2)
+    box = warp.seen_box_mm(back, page.width_mm, page.height_mm)
+    inside = back.inner
     inside = inside[((inside >= 0) & (inside <= [page.width_mm, page.height_mm])).all(axis=1)]
     finest = float(np.quantile(page_map.px_per_mm(inside[:: max(len(inside) // 500, 1)]), 0.98)) if len(inside) else 8.0
     px_per_mm = float(np.clip(finest * _OVERSAMPLING, *_RASTER_PX_PER_MM))
@@ -103,14 +102,14 @@ def rendered(
     cut = None
     if wear is not None:
         raster, cut = wear.applied(raster, px_per_mm, box)
-    filled = coarse[1:-2, 1:-2]
+    filled = back.inner
     whole = bool((filled >= 0).all() and (filled <= [page.width_mm, page.height_mm]).all())
     if whole and cut is None:
-        return warp.warped(raster, px_per_mm, box[:2], coarse, shape), None
+        return warp.warped(raster, px_per_mm, box[:2], back), None
     alpha = np.full(raster.shape[:2], 255, np.uint8) if cut is None else cut
     if cut is not None:
         raster = cv2.multiply(raster, cv2.merge([cut] * 3), scale=1 / 255)
-    four = warp.warped(cv2.merge([*cv2.split(raster), alpha]), px_per_mm, box[:2], coarse, shape)
+    four = warp.warped(cv2.merge([*cv2.split(raster), alpha]), px_per_mm, box[:2], back)
     return np.ascontiguousarray(four[..., :3]), np.ascontiguousarray(four[..., 3])
 
 
@@ -166,8 +165,6 @@ def framed(
     return page_map, (frame_px[1], frame_px[0])
 
 
-def on_field(values: Field, coarse_shape: tuple[int, int]) -> Field:
-    """A light field stretched to the coarse pixels' grid."""
-    return np.asarray(
-        cv2.resize(values, (coarse_shape[1], coarse_shape[0]), interpolation=cv2.INTER_LINEAR), np.float32
-    )
+def on_field(values: Field, grid: tuple[int, int]) -> Field:
+    """A light field stretched to (rows, columns) of another."""
+    return np.asarray(cv2.resize(values, (grid[1], grid[0]), interpolation=cv2.INTER_LINEAR), np.float32)

@@ -8,7 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ecglift.geometry import PageMap, Points
+from ecglift.geometry import PageMap
 from ecglift.press import damage, optics, scene, warp
 from ecglift.press.frame import (
     CaptureSettings,
@@ -66,12 +66,12 @@ def _paper_shape(
     return warp.relaxed(shape), creases
 
 
-def _relief(shape: warp.Shape, coarse: Points, rng: np.random.Generator, depth: float) -> Field:
-    """Light on the bent sheet relative to a flat one, at the coarse pixels, float32."""
+def _relief(shape: warp.Shape, back: warp.Inverse, rng: np.random.Generator, depth: float) -> Field:
+    """Light on the bent sheet relative to a flat one, at the nodes of the inverse, float32."""
     azimuth, elevation = rng.uniform(0, 2 * np.pi), np.radians(rng.uniform(25, 80))
     lamp = np.array([np.cos(azimuth) * np.cos(elevation), np.sin(azimuth) * np.cos(elevation), np.sin(elevation)])
     facing = np.clip((shape.normals() @ lamp) / lamp[2], 0.2, 1.8).astype(np.float32)
-    at = ((coarse - shape.origin_mm) / shape.step_mm).astype(np.float32)
+    at = ((back.mm - shape.origin_mm) / shape.step_mm).astype(np.float32)
     seen = cv2.remap(facing, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(1 + np.float32(depth) * (seen - 1), np.float32)
 
@@ -97,10 +97,10 @@ def photographed(
     shape, creases = _paper_shape(page, rng, style, s.severity)
     subject = subject_mm(page) if style.crop else (0.0, 0.0, page.width_mm, page.height_mm)
     page_map, pixels = framed(page, rng, shape, pose, subject, style.crop, sensor_scale)
-    coarse = warp.coarse_mm(page_map, pixels)
+    back = warp.inverse(page_map, pixels)
     if creases:
         wear = (wear or damage.Wear.none(page.width_mm, page.height_mm)).creased(rng, creases)
-    image, alpha = rendered(page, page_map, coarse, pixels, wear, printer(rng) if rng.random() < 0.08 else None)
+    image, alpha = rendered(page, page_map, back, wear, printer(rng) if rng.random() < 0.08 else None)
     if alpha is not None:
         ground = scene.background(rng, pixels)
         inner = alpha[:: optics.FIELD_STEP_PX, :: optics.FIELD_STEP_PX].astype(np.float32) / 255
@@ -110,7 +110,7 @@ def photographed(
         image = laid_on(image, alpha, optics.lit(ground, np.repeat(np.asarray(drop, np.float32)[..., None], 3, axis=2)))
         for _ in range(rng.binomial(2, 0.06)):
             image = _held(image, page, page_map, rng, sensor_scale)
-    image, meta = _exposed(image, rng, s, shape, coarse, sensor_scale)
+    image, meta = _exposed(image, rng, s, shape, back, sensor_scale)
     if before > 1:
         image, page_map = resized(image, page_map, 1 / before)
     for _ in range(1 + rng.binomial(2, 0.3)):
@@ -141,15 +141,15 @@ def _exposed(
     rng: np.random.Generator,
     s: CaptureSettings,
     shape: warp.Shape,
-    coarse: Points,
+    back: warp.Inverse,
     px_per_mm: float,
 ) -> tuple[Image, dict[str, Any]]:
     """Light on a sheet of paper, then all that the phone does."""
     pixels = image.shape[0], image.shape[1]
-    grid = coarse.shape[0], coarse.shape[1]
+    grid = back.grid
     hard = 0.35 + 0.65 * s.severity
     light = on_field(optics.ambient(rng, pixels, rng.uniform(0.1, 1.2) * hard), grid)
-    light *= np.clip(_relief(shape, coarse, rng, rng.uniform(0.3, 1.0)), 0.45, 1.5)[..., None]
+    light *= np.clip(_relief(shape, back, rng, rng.uniform(0.3, 1.0)), 0.45, 1.5)[..., None]
     light *= (1 + np.float32(rng.uniform(0, 0.012)) * optics.cloud(rng, grid, 60, 2))[..., None]
     if rng.random() < 0.45:
         dark = on_field(optics.shadow(rng, pixels, rng.uniform(0.1, 0.65) * hard), grid)

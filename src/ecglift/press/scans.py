@@ -47,7 +47,7 @@ def clean(page: Page, rng: np.random.Generator, s: CaptureSettings) -> Drawn:
         scales = px_per_mm, px_per_mm
         page_map = warp.affine_map(page.width_mm, page.height_mm, scales, rotation + 90 * turns, frame)
         shape = frame[1], frame[0]
-        image, alpha = rendered(page, page_map, warp.coarse_mm(page_map, shape), shape, None, None)
+        image, alpha = rendered(page, page_map, warp.inverse(page_map, shape), None, None)
         if alpha is not None:
             image = laid_on(image, alpha, np.full_like(image, 255))
     if not s.plain:
@@ -110,8 +110,8 @@ def scanned(
     px_per_mm = scale(page, rng, s, 2.8, 12.0, 1.05)
     stretch = 1 + rng.normal(0, 0.004) * s.severity
     page_map, shape = _scan_map(page, rng, s, (px_per_mm * stretch, px_per_mm / stretch))
-    coarse = warp.coarse_mm(page_map, shape)
-    image, alpha = rendered(page, page_map, coarse, shape, wear, printer)
+    back = warp.inverse(page_map, shape)
+    image, alpha = rendered(page, page_map, back, wear, printer)
     if alpha is not None:
         lid = np.full_like(image, 0)
         lid[:] = np.clip(
@@ -203,8 +203,8 @@ def fax(page: Page, rng: np.random.Generator, s: CaptureSettings) -> Drawn:
     across = 204 / 25.4
     fine = bool(rng.random() < 0.7)
     page_map, shape = _scan_map(page, rng, replace(s, px_per_mm=None), (across, 196 / 25.4))
-    coarse = warp.coarse_mm(page_map, shape)
-    image, alpha = rendered(page, page_map, coarse, shape, None, None)
+    back = warp.inverse(page_map, shape)
+    image, alpha = rendered(page, page_map, back, None, None)
     if alpha is not None:
         image = laid_on(image, alpha, np.full_like(image, 255))
     grey = cv2.GaussianBlur(optics.as_grey(image), (0, 0), rng.uniform(0.3, 0.7))

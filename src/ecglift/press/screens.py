@@ -51,14 +51,14 @@ def screen(page: Page, rng: np.random.Generator, s: CaptureSettings) -> Drawn:
     page_map, pixels = framed(
         page, rng, warp.flat_shape(page.width_mm, page.height_mm, 10.0), pose, subject, crop, sensor_scale
     )
-    coarse = warp.coarse_mm(page_map, pixels)
+    back = warp.inverse(page_map, pixels)
     display, origin_mm = scene.viewer(render(page, shown_px_per_mm), rng, shown_px_per_mm)
     if rng.random() < 0.3:
         display[..., :3] = optics.jpeg(np.ascontiguousarray(display[..., :3]), int(rng.integers(40, 95)))
-    four = warp.warped(display, shown_px_per_mm, origin_mm, coarse, pixels)
+    four = warp.warped(display, shown_px_per_mm, origin_mm, back)
     image, alpha = np.ascontiguousarray(four[..., :3]), np.ascontiguousarray(four[..., 3])
-    u = warp.upsampled((coarse[..., 0] - origin_mm[0]) * shown_px_per_mm, warp.INVERSE_STEP_PX, pixels)
-    v = warp.upsampled((coarse[..., 1] - origin_mm[1]) * shown_px_per_mm, warp.INVERSE_STEP_PX, pixels)
+    u = back.dense(0, shown_px_per_mm, -origin_mm[0] * shown_px_per_mm)
+    v = back.dense(1, shown_px_per_mm, -origin_mm[1] * shown_px_per_mm)
     sigma = rng.uniform(0.28, 0.55)
     attenuation = math.exp(-2 * (math.pi * sigma / max(camera_px * before, 0.3)) ** 2)
     image = optics.pixel_grid(
@@ -71,7 +71,7 @@ def screen(page: Page, rng: np.random.Generator, s: CaptureSettings) -> Drawn:
     if int(alpha.min()) < 255:
         room = optics.toned(scene.background(rng, pixels), rng.uniform(0.15, 0.8), (1, 1, 1), 0, 1)
         image = laid_on(image, alpha, room)
-    grid = coarse.shape[0], coarse.shape[1]
+    grid = back.grid
     light = on_field(optics.ambient(rng, pixels, rng.uniform(0.1, 0.9)), grid)
     if rng.random() < 0.3:  # the shutter catches the display's refresh
         rows = np.arange(grid[0], dtype=np.float32)[:, None, None]

@@ -20,7 +20,7 @@ from ecglift.press.capture import Capture
 from ecglift.press.fonts import text_mask
 from ecglift.press.page import Grid, Page, Text
 from ecglift.press.render import render
-from ecglift.press.warp import coarse_mm, dense_mm, seen_box_mm, warped
+from ecglift.press.warp import dense_mm, inverse, seen_box_mm, warped
 
 LAYERS: Final[tuple[str, ...]] = (
     "trace",
@@ -66,8 +66,8 @@ def masks(capture: Capture, layers: Sequence[str] = LAYERS) -> dict[str, NDArray
     if unknown:
         raise ValueError(f"layers must be among {', '.join(LAYERS)}; got {', '.join(sorted(unknown))}")
     page = capture.page
-    coarse = coarse_mm(capture.map, capture.shape)
-    box = seen_box_mm(coarse, page.width_mm, page.height_mm)
+    back = inverse(capture.map, capture.shape)
+    box = seen_box_mm(back, page.width_mm, page.height_mm)
     middle = np.array([(box[0] + box[2]) / 2, (box[1] + box[3]) / 2])
     px_per_mm = float(np.clip(1.5 * capture.map.px_per_mm(middle).max(), 4, 16))
     out = {}
@@ -77,7 +77,7 @@ def masks(capture: Capture, layers: Sequence[str] = LAYERS) -> dict[str, NDArray
             coverage = np.full((size[1], size[0]), 255, np.uint8)
         else:
             coverage = 255 - np.ascontiguousarray(render(_only(page, layer), px_per_mm, box)[..., 0])
-        out[layer] = warped(coverage, px_per_mm, box[:2], coarse, capture.shape)
+        out[layer] = warped(coverage, px_per_mm, box[:2], back)
     return out
 
 

@@ -245,7 +245,10 @@ def upsampled(coarse: Floats, step: int, shape: tuple[int, int]) -> Float32s:
     not even reproduce a straight line between the nodes.
     """
     height, width = shape
-    coefficients = np.asarray(spline_filter(coarse, order=3, mode="mirror"), np.float32)
+    # Continued through its border by point reflection: the filter's own mirror would bend every slope flat there.
+    ring = 6
+    padded = spline_filter(np.pad(coarse, ring, mode="reflect", reflect_type="odd"), order=3, mode="mirror")
+    coefficients = np.asarray(padded[ring:-ring, ring:-ring], np.float32)
     k, w = _basis(width, step)
     across = sum(coefficients[:, k + j] * w[:, j] for j in range(4))
     k, w = _basis(height, step)
@@ -258,70 +261,93 @@ def upsampled(coarse: Floats, step: int, shape: tuple[int, int]) -> Float32s:
     return out[:height]
 
 
-def _coarse_pixels(shape: tuple[int, int], step: int) -> Points:
+@dataclass(frozen=True)
+class Inverse:
+    """Where the pixels of a picture lie on the paper: exact millimetres at every ``step_px``-th pixel, a spline
+    between.
+
+    ``mm``: (rows, columns, 2), node (r, c) at pixel (step_px·(c − 1), step_px·(r − 1)); ``shape``: the picture's
+    (height, width).
+    """
+
+    mm: Points
+    step_px: int
+    shape: tuple[int, int]
+
+    @property
+    def inner(self) -> Points:
+        """The nodes (n, 2) within the picture or at most one step outside."""
+        return np.asarray(self.mm[1:-2, 1:-2].reshape(-1, 2))
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """(rows, columns) of the nodes."""
+        return self.mm.shape[0], self.mm.shape[1]
+
+    def dense(self, axis: int, scale: float = 1.0, offset: float = 0.0) -> Float32s:
+        """scale · mm + offset at every pixel, (h, w) float32, along one axis of the paper (0: x, 1: y)."""
+        return upsampled(self.mm[..., axis] * scale + offset, self.step_px, self.shape)
+
+
+def _pixels(shape: tuple[int, int], step: int) -> Points:
     height, width = shape
     rows, columns = -(-height // step) + 4, -(-width // step) + 4
     c, r = np.meshgrid((np.arange(columns) - 1) * step, (np.arange(rows) - 1) * step)
     return np.stack([c, r], axis=-1).astype(float)
 
 
-def coarse_mm(page_map: PageMap, shape: tuple[int, int], step: int = INVERSE_STEP_PX) -> Points:
-    """Paper millimetres (rows, columns, 2) at the pixels (step·(c − 1), step·(r − 1)), exact to 1e-4 px inside the
-    frame."""
-    px = _coarse_pixels(shape, step)
-    if not page_map.residual_px.size:
-        return page_map.to_mm(px)
-    wide = 4 * step
-    start = _coarse_pixels(shape, wide)
-    guess = page_map.to_mm(start, iterations=25)
-    inverse: Matrix = np.linalg.inv(page_map.homography).astype(np.float64)
-    flat = apply_homography(inverse, start)
+def inverse(page_map: PageMap, shape: tuple[int, int], step_px: int | None = None) -> Inverse:
+    """The inverse of a map over a picture of ``shape`` (height, width), exact to 1e-4 px at its nodes.
+
+    ``step_px``: by default 8, or 4 where the map's own lattice is so fine in the picture that 8 could not follow it.
+    """
+    bends = bool(page_map.residual_px.size)
+    if step_px is None:
+        middle = page_map.to_mm(np.array([(shape[1] - 1) / 2, (shape[0] - 1) / 2]))
+        node_px = page_map.step_mm * float(np.min(page_map.px_per_mm(middle)))
+        step_px = INVERSE_STEP_PX // 2 if bends and node_px < 2.5 * INVERSE_STEP_PX else INVERSE_STEP_PX
+    px = _pixels(shape, step_px)
+    if not bends:
+        return Inverse(page_map.to_mm(px), step_px, shape)
+    # Most of the work is done on a wide lattice; from its answer two or three rounds are enough.
+    wide = 32
+    start = _pixels(shape, wide)
+    back: Matrix = np.linalg.inv(page_map.homography).astype(np.float64)
+    bend = (page_map.to_mm(start, iterations=25) - apply_homography(back, start)).astype(np.float32)
     at = (px / wide + 1).astype(np.float32)
-    delta = [
-        cv2.remap(
-            (guess - flat)[..., k].astype(np.float32),
-            at[..., 0],
-            at[..., 1],
-            cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_REPLICATE,
-        )
-        for k in (0, 1)
-    ]
-    mm: Points = apply_homography(inverse, px) + np.stack(delta, axis=-1)
+    mm: Points = apply_homography(back, px) + cv2.remap(
+        bend, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
     for _ in range(12):
         error = page_map.to_px(mm) - px
         if np.abs(error).max() < 1e-4:
             break
-        mm = apply_homography(inverse, apply_homography(page_map.homography, mm) - error)
-    return mm
+        mm = apply_homography(back, apply_homography(page_map.homography, mm) - error)
+    return Inverse(mm, step_px, shape)
 
 
-def dense_mm(page_map: PageMap, shape: tuple[int, int], step: int = INVERSE_STEP_PX) -> Float32s:
+def dense_mm(page_map: PageMap, shape: tuple[int, int]) -> Float32s:
     """(h, w, 2) float32: the paper millimetre seen by every pixel of an image of ``shape`` (height, width)."""
-    coarse = coarse_mm(page_map, shape, step)
-    return np.stack([upsampled(coarse[..., k], step, shape) for k in (0, 1)], axis=-1)
+    back = inverse(page_map, shape)
+    return np.stack([back.dense(0), back.dense(1)], axis=-1)
 
 
 def warped(
-    raster: NDArray[np.uint8],
-    px_per_mm: float,
-    origin_mm: tuple[float, float],
-    coarse: Points,
-    shape: tuple[int, int],
-    step: int = INVERSE_STEP_PX,
+    raster: NDArray[np.uint8], px_per_mm: float, origin_mm: tuple[float, float], back: Inverse
 ) -> NDArray[np.uint8]:
     """The raster (rendered at ``px_per_mm`` from ``origin_mm``) as the camera sees it: (h, w, channels) uint8, zero
-    beside the raster."""
+    beside it."""
     # Half a pixel: a raster's first pixel has its centre half a pixel inside the region it shows.
-    x = upsampled((coarse[..., 0] - origin_mm[0]) * px_per_mm - 0.5, step, shape)
-    y = upsampled((coarse[..., 1] - origin_mm[1]) * px_per_mm - 0.5, step, shape)
+    x = back.dense(0, px_per_mm, -origin_mm[0] * px_per_mm - 0.5)
+    y = back.dense(1, px_per_mm, -origin_mm[1] * px_per_mm - 0.5)
     return np.asarray(
         cv2.remap(raster, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(0, 0, 0, 0)), np.uint8
     )
 
 
-def seen_box_mm(coarse: Points, width_mm: float, height_mm: float, margin_mm: float = 1.0) -> Box:
-    """The part of the page (x0, y0, x1, y1 mm) that the frame can show; at least 1 mm wide."""
-    x0, y0 = np.clip(coarse.reshape(-1, 2).min(axis=0) - margin_mm, 0, [width_mm - 1, height_mm - 1])
-    x1, y1 = np.clip(coarse.reshape(-1, 2).max(axis=0) + margin_mm, [x0 + 1, y0 + 1], [width_mm, height_mm])
+def seen_box_mm(back: Inverse, width_mm: float, height_mm: float, margin_mm: float = 1.0) -> Box:
+    """The part of the page (x0, y0, x1, y1 mm) that the picture can show; at least 1 mm wide."""
+    nodes = back.mm.reshape(-1, 2)
+    x0, y0 = np.clip(nodes.min(axis=0) - margin_mm, 0, [width_mm - 1, height_mm - 1])
+    x1, y1 = np.clip(nodes.max(axis=0) + margin_mm, [x0 + 1, y0 + 1], [width_mm, height_mm])
     return float(x0), float(y0), float(x1), float(y1)

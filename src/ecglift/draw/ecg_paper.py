@@ -77,15 +77,17 @@ class Drawing:
             parts.append(f'<path d="{_path(points)}" stroke="{_hex(INK)}" {line}/>')
         for points in self.separators_mm:
             parts.append(f'<path d="{_path(points)}" stroke="#888" {line}/>')
+        # Names first: no letter hides a trace.
+        for curve in self.curves:
+            x, y = curve.x_mm + 1, curve.baseline_mm - 8
+            parts.append(
+                f'<text x="{x:.1f}" y="{y:.1f}" font-size="3.6" font-weight="bold">{escape(curve.name)}</text>'
+            )
         colours = confidence_colours((np.arange(_BINS) + 0.5) / _BINS, INK)
         for curve in self.curves:
             for k, points in self._pieces(curve):
                 colour: Colour = INK if k == _BINS - 1 else (int(colours[k, 0]), int(colours[k, 1]), int(colours[k, 2]))
                 parts.append(f'<path d="{_path(points)}" stroke="{_hex(colour)}" {line}/>')
-            x, y = curve.x_mm + 1, curve.baseline_mm - 8
-            parts.append(
-                f'<text x="{x:.1f}" y="{y:.1f}" font-size="3.6" font-weight="bold">{escape(curve.name)}</text>'
-            )
         if self.title:
             parts.append(f'<text x="{_MARGIN_MM}" y="{_MARGIN_MM + 1.5}" font-size="4">{escape(self.title)}</text>')
         parts.append(f'<text x="{_MARGIN_MM}" y="{h - 2:.1f}" font-size="3">{escape(self.footer)}</text></svg>')
@@ -122,14 +124,15 @@ class Drawing:
         for points in self.separators_mm:
             canvas.line(px(points), (136, 136, 136), thick)
         for curve in self.curves:
+            at = px(np.array([curve.x_mm + 1, curve.baseline_mm - 8]))
+            canvas.text(float(at[0]), float(at[1]), curve.name, 4.4 * px_per_mm)
+        for curve in self.curves:
             if self.by_confidence:
                 steps = (np.floor(np.clip(curve.confidence, 0, 0.999) * _BINS) + 0.5) / _BINS
                 steps[steps > 1 - 1 / _BINS] = 1.0
                 canvas.coloured_line(px(curve.points_mm), confidence_colours(steps, INK), thick)
             else:
                 canvas.line(px(curve.points_mm), INK, thick)
-            at = px(np.array([curve.x_mm + 1, curve.baseline_mm - 8]))
-            canvas.text(float(at[0]), float(at[1]), curve.name, 4.4 * px_per_mm)
         if self.title:
             canvas.text(_MARGIN_MM * px_per_mm, (_MARGIN_MM + 1.5) * px_per_mm, self.title, 4.4 * px_per_mm)
         canvas.text(_MARGIN_MM * px_per_mm, (self.height_mm - 2) * px_per_mm, self.footer, 3.4 * px_per_mm)
@@ -195,8 +198,12 @@ def draw_ecg(
     duration_s = max(recording.duration_s, 1.0)
     n_rows = max((w.row for w in windows), default=0) + 1
     pitch = _ROW_MM.get(n_rows, 17.5)
-    top = _MARGIN_MM + (6.0 if title else 0.0) + max(pitch * 0.55, 13.0)
-    height = np.ceil((top + (n_rows - 1) * pitch + max(pitch * 0.5, 11.0) + 6.0) / 5) * 5
+    over, under = (
+        _reach_mm(recording, windows, 0, gain_mm_mv)[0],
+        _reach_mm(recording, windows, n_rows - 1, gain_mm_mv)[1],
+    )
+    top = _MARGIN_MM + (6.0 if title else 0.0) + max(pitch * 0.55, 13.0, over)
+    height = np.ceil((top + (n_rows - 1) * pitch + max(pitch * 0.5, 11.0, under) + 6.0) / 5) * 5
     width = np.ceil((_LEFT_MM + duration_s * speed_mm_s + _MARGIN_MM) / 5) * 5
     curves, separators = [], []
     for w in windows:
@@ -205,7 +212,7 @@ def draw_ecg(
         y = recording.mv[lead, w.start : w.stop].astype(float) * w.polarity
         x = x0 + np.arange(len(y)) / recording.fs_hz * speed_mm_s
         points = np.stack([x, base - y * gain_mm_mv], axis=1)
-        name = ("−" if w.polarity < 0 else "") + w.lead
+        name = ("-" if w.polarity < 0 else "") + w.lead
         curves.append(Curve(name, w.row, x0, base, points, recording.confidence[lead, w.start : w.stop].astype(float)))
         if w.at_s > 0:
             separators.append(np.array([[x0, base - 3.0], [x0, base + 3.0]]))
@@ -227,6 +234,17 @@ class _Window:
     start: int
     stop: int
     polarity: int = 1
+
+
+def _reach_mm(recording: Recording, windows: list[_Window], row: int, gain_mm_mv: float) -> tuple[float, float]:
+    """How far the curves of a row go above and below its baseline, at most 60 mm."""
+    above = below = 0.0
+    for w in windows:
+        y = recording.mv[LEAD_INDEX[w.lead], w.start : w.stop] * w.polarity
+        y = y[np.isfinite(y)]
+        if w.row == row and len(y):
+            above, below = max(above, float(y.max())), max(below, -float(y.min()))
+    return min(above * gain_mm_mv + 2, 60.0), min(below * gain_mm_mv + 2, 60.0)
 
 
 def _as_printed(recording: Recording) -> list[_Window]:

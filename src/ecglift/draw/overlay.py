@@ -172,7 +172,7 @@ def _draw_trace(canvas: Canvas, page_map: PageMap, trace: Trace, layout: Layout 
 
 
 def _draw_name(canvas: Canvas, page_map: PageMap, panel: Panel, box: Bounds, unit: float) -> None:
-    name = ("−" if panel.polarity < 0 else "") + panel.lead
+    name = ("-" if panel.polarity < 0 else "") + panel.lead
     if panel.confidence < 0.5:
         name += "?"
     at = page_map.to_px(np.array([box[0] + 0.8, box[1] + 0.8]))
@@ -200,7 +200,7 @@ def legend(width_px: int, unit: float = 1.0) -> NDArray[np.uint8]:
     canvas = Canvas(height, width_px)
     size, base = 13 * unit, height - 8 * unit
     x = 8 * unit
-    x += canvas.text(x, base, "confidence (right to ±20 µV):  0 %", size, INK) + 8 * unit
+    x += canvas.text(x, base, "confidence (chance to be right to 0.02 mV):  0 %", size, INK) + 8 * unit
     span = np.linspace(0, 1, 120)
     bar = np.stack([x + span * 160 * unit, np.full(120, height / 2)], axis=1)
     canvas.coloured_line(bar, confidence_colours(span), 8 * unit)

@@ -1,7 +1,8 @@
 """What the sheet network sees and what its answer means: used by training, export and inference alike.
 
-The network looks at the whole flat sheet at ``PX_PER_MM`` and answers on a lattice of 1 mm cells: where lead names, rows, panel
-starts and ends, pulses and the printed scales are; and for the sheet as a whole: how it is turned, whether it is an ECG on paper.
+The network looks at the whole flat sheet at ``PX_PER_MM`` and answers on a lattice of 1 mm cells: where lead names,
+rows, panel starts and ends, pulses and the printed scales are; and for the sheet as a whole: how it is turned, whether
+it is an ECG on paper.
 """
 
 from __future__ import annotations
@@ -28,34 +29,60 @@ TURNS: Final = 5
 """Classes of how the sheet lies: 0 to 3 anticlockwise quarter turns, then mirrored."""
 TEMPLATE_NAMES: Final[tuple[str, ...]] = tuple(TEMPLATES)
 
-DENSE: Final[dict[str, slice]] = {}
-"""Channels of the answer on the lattice, by name. ``*_heat`` and areas are log-odds, classes logits, distances mm from the cell's centre."""
-WHOLE: Final[dict[str, slice]] = {}
-"""Numbers of the answer about the whole sheet, by name: logits."""
+
+def _slices(**sizes: int) -> dict[str, slice]:
+    """Where each of the named pieces stands when they are laid one after the other."""
+    ends = np.cumsum(list(sizes.values())).tolist()
+    return {name: slice(end - size, end) for (name, size), end in zip(sizes.items(), ends, strict=True)}
 
 
-def _number(target: dict[str, slice], **sizes: int) -> int:
-    at = 0
-    for name, size in sizes.items():
-        target[name] = slice(at, at + size)
-        at += size
-    return at
-
-
-DENSE_CHANNELS: Final = _number(
-    DENSE, label_heat=1, label_class=len(LABELS), label_offset=2, label_panel=2, row_heat=1, row_offset=1, start_heat=1, start_offset=1,
-    end_heat=1, end_offset=1, trace=1, pulse=1, separator=1, text=1, pulse_size=2, speed_heat=1, speed_class=len(SPEEDS_MM_S),
-    gain_heat=1, gain_class=len(GAINS_MM_MV), gain_chest=1,
-)  # fmt: skip
-WHOLE_NUMBERS: Final = _number(
-    WHOLE, turn=TURNS, paper=1, template=len(TEMPLATE_NAMES), simultaneous=1, speed=len(SPEEDS_MM_S), gain=len(GAINS_MM_MV)
+DENSE: Final[dict[str, slice]] = _slices(
+    label_heat=1,
+    label_class=len(LABELS),
+    label_offset=2,
+    label_panel=2,
+    row_heat=1,
+    row_offset=1,
+    start_heat=1,
+    start_offset=1,
+    end_heat=1,
+    end_offset=1,
+    trace=1,
+    pulse=1,
+    separator=1,
+    text=1,
+    pulse_size=2,
+    speed_heat=1,
+    speed_class=len(SPEEDS_MM_S),
+    gain_heat=1,
+    gain_class=len(GAINS_MM_MV),
+    gain_chest=1,
 )
+"""Channels of the answer on the lattice, by name.
+
+``*_heat`` and areas are log-odds, classes logits, offsets mm from the cell's centre.
+"""
+WHOLE: Final[dict[str, slice]] = _slices(
+    turn=TURNS,
+    paper=1,
+    template=len(TEMPLATE_NAMES),
+    simultaneous=1,
+    speed=len(SPEEDS_MM_S),
+    gain=len(GAINS_MM_MV),
+)
+"""Numbers of the answer about the whole sheet, by name: logits."""
+DENSE_CHANNELS: Final = max(part.stop for part in DENSE.values())
+WHOLE_NUMBERS: Final = max(part.stop for part in WHOLE.values())
 PANEL_UNIT_MM: Final = 10.0
-"""``label_panel`` (from a label to its panel's start and zero line) and ``pulse_size`` (width, height) are in this unit."""
+"""``label_panel`` (from a label to its panel's start and zero line) and ``pulse_size`` (width, height) are in this
+unit.
+"""
 
 
 def network_image(sheet: Sheet) -> NDArray[np.uint8]:
-    """(h, w, 3) uint8 at ``PX_PER_MM``; h, w multiples of ``MULTIPLE_PX``; what the sheet does not show has its paper's colour."""
+    """(h, w, 3) uint8 at ``PX_PER_MM``; h, w multiples of ``MULTIPLE_PX``; what the sheet does not show has its
+    paper's colour.
+    """
     rgb = sheet.rgb
     small = sheet.seen[::8, ::8]
     paper = np.median(rgb[::8, ::8][small], axis=0).astype(np.uint8) if small.any() else np.full(3, 255, np.uint8)
@@ -81,7 +108,8 @@ def network_input(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 @dataclass(frozen=True)
 class SheetMap:
-    """The network's answer about a sheet: ``dense`` (DENSE_CHANNELS, rows, columns) and ``whole`` (WHOLE_NUMBERS,), raw float32.
+    """The network's answer about a sheet: ``dense`` (DENSE_CHANNELS, rows, columns) and ``whole`` (WHOLE_NUMBERS,),
+    raw float32.
 
     The centre of cell (r, c) stands at ``left_mm + c``, ``top_mm + r``.
     """

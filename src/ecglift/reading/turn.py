@@ -13,8 +13,11 @@ from ecglift.sheet import Sheet
 
 Bounds = tuple[float, float, float, float]
 
-_TURNS: Final[NDArray[np.float64]] = np.array([[[1, 0], [0, 1]], [[0, -1], [1, 0]], [[-1, 0], [0, -1]], [[0, 1], [-1, 0]]], float)
-"""(4, 2, 2): point of the sheet as it lies → point of the sheet turned clockwise 0 to 3 times, about the millimetres' origin.
+_TURNS: Final[NDArray[np.float64]] = np.array(
+    [[[1, 0], [0, 1]], [[0, -1], [1, 0]], [[-1, 0], [0, -1]], [[0, 1], [-1, 0]]], float
+)
+"""(4, 2, 2): point of the sheet as it lies → point of the sheet turned clockwise 0 to 3 times, about the millimetres'
+origin.
 
 Turning about the origin keeps grid lines on whole millimetres and heavy lines on multiples of five.
 """
@@ -46,7 +49,9 @@ def turn_sheet(sheet: Sheet, quarter_turns: int) -> Sheet:
 
 
 def turn_map(page_map: PageMap, quarter_turns: int) -> PageMap:
-    """The map from the turned sheet's millimetres to the same image: ``turn_map(m, k).to_px(turn_points(p, k)) = m.to_px(p)``."""
+    """The map from the turned sheet's millimetres to the same image: ``turn_map(m, k).to_px(turn_points(p, k)) =
+    m.to_px(p)``.
+    """
     k = quarter_turns % 4
     if k == 0:
         return page_map

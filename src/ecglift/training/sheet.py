@@ -44,7 +44,8 @@ class Recipe:
     rate: float = 2e-3
     weight_decay: float = 1e-4
     warmup: float = 0.02
-    replay: int = 2
+    replay: int = 4
+    average: float = 0.99
     whole_weight: float = 0.5
     seed: int = 0
 
@@ -75,22 +76,32 @@ def draw_batch(rng: np.random.Generator, signals: Signals) -> Batch:
     """rgb (n, 4h, 4w, 3) uint8, dense truth (n, DENSE_CHANNELS, h, w), truth about the whole (n, 7)."""
     width, height, n = SHAPES_MM[int(rng.integers(len(SHAPES_MM)))]
     windows = [draw_window(rng, draw_fitting(rng, signals, width, height), width, height) for _ in range(n)]
-    return np.stack([w.rgb for w in windows]), np.stack([w.dense for w in windows]), np.stack([w.whole for w in windows])
+    return (
+        np.stack([w.rgb for w in windows]),
+        np.stack([w.dense for w in windows]),
+        np.stack([w.whole for w in windows]),
+    )
 
 
 def relit(rng: np.random.Generator, batch: Batch) -> Batch:
     """The batch in another light with other noise."""
     rgb = batch[0].astype(np.float32) / 255
     shape = (len(rgb), 1, 1, 1)
-    rgb = np.power(rgb, np.exp(rng.normal(0, 0.3, shape)).astype(np.float32)) * rng.uniform(0.6, 1.1, (len(rgb), 1, 1, 3)).astype(np.float32)
+    rgb = np.power(rgb, np.exp(rng.normal(0, 0.3, shape)).astype(np.float32)) * rng.uniform(
+        0.6, 1.1, (len(rgb), 1, 1, 3)
+    ).astype(np.float32)
     noise = rng.exponential(0.015, shape).astype(np.float32) * rng.standard_normal((*rgb.shape[:3], 1), np.float32)
     return (np.clip(rgb + noise, 0, 1) * 255).astype(np.uint8), batch[1], batch[2]
 
 
 def _focal(logits: Tensor, truth: Tensor) -> Tensor:
-    """Binary cross-entropy weighted with the squared error of the chance, per positive (quality focal loss, Li et al. 2020)."""
+    """Binary cross-entropy weighted with the squared error of the chance, per positive (quality focal loss, Li et al.
+    2020).
+    """
     error = (truth - logits.sigmoid()).abs().square()
-    return (error * F.binary_cross_entropy_with_logits(logits, truth, reduction="none")).sum() / truth.sum().clamp_min(20.0)
+    return (error * F.binary_cross_entropy_with_logits(logits, truth, reduction="none")).sum() / truth.sum().clamp_min(
+        20.0
+    )
 
 
 def dense_loss(answer: Tensor, truth: Tensor) -> dict[str, Tensor]:
@@ -100,17 +111,26 @@ def dense_loss(answer: Tensor, truth: Tensor) -> dict[str, Tensor]:
         wanted = truth[:, DENSE[name].start].long()
         if (wanted >= 0).any():
             losses[name] = F.cross_entropy(answer[:, DENSE[name]], wanted, ignore_index=-1)
-    heat = {name: truth[:, DENSE[name].start] for name in ("row_heat", "start_heat", "end_heat", "pulse", "label_class", "gain_class")}
+    heat = {
+        name: truth[:, DENSE[name].start]
+        for name in ("row_heat", "start_heat", "end_heat", "pulse", "label_class", "gain_class")
+    }
     places = {
-        "label_offset": heat["label_class"] >= 0, "label_panel": heat["label_class"] >= 0, "row_offset": heat["row_heat"] > 0.18,
-        "start_offset": heat["start_heat"] > 0.14, "end_offset": heat["end_heat"] > 0.14, "pulse_size": heat["pulse"] > 0.5,
-    }  # fmt: skip
+        "label_offset": heat["label_class"] >= 0,
+        "label_panel": heat["label_class"] >= 0,
+        "row_offset": heat["row_heat"] > 0.18,
+        "start_offset": heat["start_heat"] > 0.14,
+        "end_offset": heat["end_heat"] > 0.14,
+        "pulse_size": heat["pulse"] > 0.5,
+    }
     for name, place in places.items():
         if place.any():
             at = place[:, None].expand(-1, truth[:, DENSE[name]].shape[1], -1, -1)
             losses[name] = 2 * F.smooth_l1_loss(answer[:, DENSE[name]][at], truth[:, DENSE[name]][at], beta=0.2)
     if (place := heat["gain_class"] >= 0).any():
-        losses["gain_chest"] = F.binary_cross_entropy_with_logits(answer[:, DENSE["gain_chest"].start][place], truth[:, DENSE["gain_chest"].start][place])
+        losses["gain_chest"] = F.binary_cross_entropy_with_logits(
+            answer[:, DENSE["gain_chest"].start][place], truth[:, DENSE["gain_chest"].start][place]
+        )
     return losses
 
 
@@ -121,7 +141,9 @@ def whole_loss(answer: Tensor, truth: Tensor) -> dict[str, Tensor]:
         if (truth[:, column] >= 0).any():
             losses[name] = F.cross_entropy(answer[:, WHOLE[name]], truth[:, column], ignore_index=-1)
     if (there := truth[:, 4] >= 0).any():
-        losses["simultaneous"] = F.binary_cross_entropy_with_logits(answer[there, WHOLE["simultaneous"].start], truth[there, 4].float())
+        losses["simultaneous"] = F.binary_cross_entropy_with_logits(
+            answer[there, WHOLE["simultaneous"].start], truth[there, 4].float()
+        )
     return losses
 
 
@@ -136,16 +158,26 @@ def validation_windows(signals: Signals, n: int) -> list[Window]:
 
 
 def validate(model: SheetNetwork, windows: list[Window], device: str) -> dict[str, float]:
-    """Shares of labels found and named, of false ones, of turns, papers and templates told; errors of rows and starts in mm."""
+    """Shares of labels found and named, of false ones, of turns, papers and templates told; errors of rows and starts
+    in mm.
+    """
     model.eval()
     found, named, labels, false = 0, 0, 0, 0
     errors: dict[str, list[NDArray[np.float32]]] = {"row": [], "start": []}
-    rights: dict[str, list[bool]] = {name: [] for name in ("turn", "paper", "template", "speed", "gain", "speed_text", "gain_text")}
+    rights: dict[str, list[bool]] = {
+        name: [] for name in ("turn", "paper", "template", "speed", "gain", "speed_text", "gain_text")
+    }
     with torch.no_grad():
         for window in windows:
             out, whole = model(torch.from_numpy(network_input(window.rgb[None])).to(device))
             dense, numbers = out[0].float().cpu(), whole[0].float().cpu()
-            told = dict(zip(("turn", "template", "speed", "gain"), (window.turn, window.template, window.speed, window.gain), strict=True))
+            told = dict(
+                zip(
+                    ("turn", "template", "speed", "gain"),
+                    (window.turn, window.template, window.speed, window.gain),
+                    strict=True,
+                )
+            )
             for name, truth in told.items():
                 if truth >= 0:
                     rights[name].append(int(numbers[WHOLE[name]].argmax()) == truth)
@@ -171,20 +203,28 @@ def validate(model: SheetNetwork, windows: list[Window], device: str) -> dict[st
                 channel = DENSE[f"{name}_offset"].start
                 errors[name].append(np.abs(dense[channel].numpy() - window.dense[channel])[place])
             for name in ("speed", "gain"):
-                at = (window.dense[DENSE[f"{name}_heat"].start] > 0.88) & (window.dense[DENSE[f"{name}_class"].start] >= 0)
+                at = (window.dense[DENSE[f"{name}_heat"].start] > 0.88) & (
+                    window.dense[DENSE[f"{name}_class"].start] >= 0
+                )
                 if at.any():
                     answer = dense[DENSE[f"{name}_class"]].argmax(0).numpy()[at]
-                    rights[f"{name}_text"].append(bool((answer == window.dense[DENSE[f"{name}_class"].start][at]).mean() > 0.5))
-    model.train()
+                    rights[f"{name}_text"].append(
+                        bool((answer == window.dense[DENSE[f"{name}_class"].start][at]).mean() > 0.5)
+                    )
     return {
-        "labels": labels, "found": found / max(labels, 1), "named": named / max(labels, 1), "false": false / max(labels, 1),
+        "labels": labels,
+        "found": found / max(labels, 1),
+        "named": named / max(labels, 1),
+        "false": false / max(labels, 1),
         **{f"{name}_mm": float(np.median(np.concatenate(v))) for name, v in errors.items()},
         **{name: float(np.mean(v)) for name, v in rights.items() if v},
-    }  # fmt: skip
+    }
 
 
 def export(model: SheetNetwork, example: NDArray[np.uint8], path: Path) -> float:
-    """Write ``path`` and return the largest difference in probability between it and torch on ``example`` (n, h, w, 3)."""
+    """Write ``path`` and return the largest difference in probability between it and torch on ``example`` (n, h, w,
+    3).
+    """
     model = model.to("cpu").float().eval()
     axes = {"rgb": {0: "n", 2: "h", 3: "w"}, "dense": {0: "n", 2: "rows", 3: "columns"}, "whole": {0: "n"}}
     want, got = write_onnx(model, torch.from_numpy(network_input(example)), path, ["dense", "whole"], axes)
@@ -195,19 +235,28 @@ def export(model: SheetNetwork, example: NDArray[np.uint8], path: Path) -> float
 
 
 def train(signals: Signals, held_out: Signals, out: Path, recipe: Recipe, workers: int, start: Path | None) -> None:
-    """Train within ``recipe.minutes``, checkpoint every few minutes, export ``out``/model.onnx and check it against torch."""
+    """Train within ``recipe.minutes``, checkpoint every few minutes, export ``out``/model.onnx and check it against
+    torch.
+    """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(recipe.seed)
     out.mkdir(parents=True, exist_ok=True)
     model = SheetNetwork().to(device).to(memory_format=torch.channels_last)
     if start is not None:
         load_weights(model, start)
+    # The average of late weights is better than any of them, long before the learning rate has come down.
+    average = torch.optim.swa_utils.AveragedModel(
+        model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(recipe.average), use_buffers=True
+    )
     optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.rate, weight_decay=recipe.weight_decay)
     loader: DataLoader[Any] = DataLoader(
-        Windows(signals, recipe), batch_size=None, num_workers=workers, prefetch_factor=4 if workers else None,
+        Windows(signals, recipe),
+        batch_size=None,
+        num_workers=workers,
+        prefetch_factor=4 if workers else None,
         multiprocessing_context="spawn" if workers else None,
-    )  # fmt: skip
-    windows = validation_windows(held_out, 60)
+    )
+    windows = validation_windows(held_out, 25)
     log = (out / "log.jsonl").open("a")
     begun, step, shown, last_check, last_save = time.monotonic(), 0, 0, 0.0, 0.0
     for rgb, dense, whole in loader:
@@ -232,23 +281,29 @@ def train(signals: Signals, held_out: Signals, out: Path, recipe: Recipe, worker
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
         optimizer.step()
+        average.update_parameters(model)
         step, shown = step + 1, shown + len(rgb)
         if step % 50 == 0:
-            line = {"step": step, "minutes": round(minutes, 2), "windows_s": round(shown / (minutes * 60), 2), "loss": round(float(loss), 3),
-                    **{name: round(float(value), 3) for name, value in losses.items()}}  # fmt: skip
+            line = {
+                "step": step,
+                "minutes": round(minutes, 2),
+                "windows_s": round(shown / (minutes * 60), 2),
+                "loss": round(loss.item(), 3),
+                **{name: round(value.item(), 3) for name, value in losses.items()},
+            }
             print(json.dumps(line), flush=True)
-        if minutes - last_check > max(3.0, recipe.minutes / 8):
+        if minutes - last_check > max(4.0, recipe.minutes / 6):
             last_check = minutes
-            scores = {"step": step, "minutes": round(minutes, 2), **validate(model, windows, device)}
+            scores = {"step": step, "minutes": round(minutes, 2), **validate(average.module, windows, device)}
             print(json.dumps(scores), flush=True)
             log.write(json.dumps(scores) + "\n")
             log.flush()
         if minutes - last_save > 5:
             last_save = minutes
-            torch.save(model.state_dict(), out / "checkpoint.pt")
-    torch.save(model.state_dict(), out / "checkpoint.pt")
-    scores = validate(model, windows, device)
-    export(model, windows[0].rgb[None], out / "model.onnx")
+            torch.save(average.module.state_dict(), out / "checkpoint.pt")
+    torch.save(average.module.state_dict(), out / "checkpoint.pt")
+    scores = validate(average.module, windows, device)
+    export(average.module, windows[0].rgb[None], out / "model.onnx")
     summary = {"recipe": asdict(recipe), "steps": step, "windows": shown, "validation": scores, "px_per_mm": PX_PER_MM}
     (out / "training.json").write_text(json.dumps(summary, indent=2) + "\n")
     print(json.dumps(summary), flush=True)

@@ -10,7 +10,9 @@ from ecglift.training.network import UNet
 
 
 class SheetNetwork(nn.Module):
-    """Sheet (n, 3, h, w), 0 to 255 → (n, DENSE_CHANNELS, h/4, w/4) and (n, WHOLE_NUMBERS), see :mod:`ecglift.models.sheetmap`."""
+    """Sheet (n, 3, h, w), 0 to 255 → (n, DENSE_CHANNELS, h/4, w/4) and (n, WHOLE_NUMBERS), see
+    :mod:`ecglift.models.sheetmap`.
+    """
 
     def __init__(self, widths: tuple[int, ...] = (32, 48, 64, 96, 128)) -> None:
         super().__init__()

@@ -1,0 +1,82 @@
+"""Where the panels stand along the time axis: one pitch and width for all rows, fitted to the edges that were seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from ecglift.reading.hypotheses import RowView
+
+_CONTIGUOUS_MM: Final = 0.8
+"""Panels whose pitch and width differ by less touch each other."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Equal columns: number k begins at ``x0_mm + k·pitch_mm`` and is ``width_mm`` wide; ``support``: how many edges
+    were fitted.
+    """
+
+    n: int
+    x0_mm: float
+    pitch_mm: float
+    width_mm: float
+    support: int = 0
+
+    def start_mm(self, column: int) -> float:
+        return self.x0_mm + column * self.pitch_mm
+
+    def end_mm(self, column: int) -> float:
+        return self.start_mm(column) + self.width_mm
+
+
+def common_extent(views: Sequence[RowView]) -> tuple[float, float]:
+    """Left and right end of the rows together, mm: of those that are nearly as long as the longest."""
+    long = [v.row for v in views if v.row.weight_mm > 0.6 * max(w.row.weight_mm for w in views)]
+    first, last = [], []
+    for view in views:
+        if view.row in long:
+            starts = [e.x_mm for e in view.starts if abs(e.x_mm - view.row.x0_mm) < 4 and e.chance > 0.4]
+            ends = [e.x_mm for e in view.ends if abs(e.x_mm - view.row.x1_mm) < 4 and e.chance > 0.4]
+            first.append(starts[0] if starts else view.row.x0_mm)
+            last.append(ends[-1] if ends else view.row.x1_mm)
+    return float(np.median(first)), float(np.median(last))
+
+
+def fit_columns(views: Sequence[RowView], rows: Sequence[int], n: int, extent: tuple[float, float]) -> Columns:
+    """The columns of the given rows, from the edges near where ``n`` equal columns over ``extent`` would have them.
+
+    Weighted least squares over all rows; twice, the second time with what agrees with the first within 2 mm.
+    """
+    x0, x1 = extent
+    pitch, width = (x1 - x0) / n, (x1 - x0) / n
+    reach = 0.2 * pitch
+    support = 0
+    for reach in (min(0.2 * pitch, 9.0), 2.0, 1.0):
+        a, b, w = [], [], []
+        for k in rows:
+            for edges, is_end in ((views[k].starts, 0.0), (views[k].ends, 1.0)):
+                for column in range(n):
+                    expected = x0 + column * pitch + is_end * width
+                    near = [e for e in edges if abs(e.x_mm - expected) < reach]
+                    if near:
+                        edge = max(near, key=lambda e: e.chance - 0.1 * abs(e.x_mm - expected))
+                        a.append((1.0, float(column), is_end))
+                        b.append(edge.x_mm)
+                        w.append(edge.chance)
+        # Weak ties to the first guess keep the fit determined where few edges are seen.
+        guess = ((1.0, 0.0, 0.0), x0), ((1.0, n - 1.0, 1.0), x1), ((0.0, 1.0, -1.0), 0.0)
+        for row, value in guess:
+            a.append(row)
+            b.append(value)
+            w.append(0.05)
+        weight = np.sqrt(np.array(w))
+        solution = np.linalg.lstsq(np.array(a) * weight[:, None], np.array(b) * weight, rcond=None)[0]
+        x0, pitch, width = (float(v) for v in solution)
+        support = len(a) - len(guess)
+    if n == 1 or abs(pitch - width) < _CONTIGUOUS_MM:
+        width = pitch if n > 1 else width
+    return Columns(n, x0, pitch, width, support)

@@ -1,0 +1,271 @@
+"""Arrangements weighed against what was seen: every usual template row by row, and what the printed names alone say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from ecglift.leads import LEADS
+from ecglift.models.sheetmap import LABELS
+from ecglift.paper import TEMPLATES, Template
+from ecglift.reading.marks import Edge, Label, Row
+
+CUSTOM: Final = "custom"
+
+_PRIOR: Final[dict[str, float]] = {
+    "3x4": -0.3,
+    "3x4+1": 0.0,
+    "3x4+2": -1.5,
+    "3x4+3": -0.7,
+    "3x4-cabrera": -2.5,
+    "3x4-cabrera+1": -2.5,
+    "6x2": -0.5,
+    "6x2+1": -0.7,
+    "6x2-cabrera": -2.2,
+    "6x2-cabrera+1": -2.7,
+    "12x1": 0.0,
+    "12x1-cabrera": -2.2,
+    "6x1-limb": -0.5,
+    "6x1-chest": -1.0,
+    "3x1": -1.0,
+    "2x1": -2.0,
+    "1x1": -0.5,
+}
+"""Log-odds of templates with the same number of rows, before anything is seen; how common they are in practice."""
+_RHYTHM_PRIOR: Final[dict[str, float]] = {"II": 0.0, "V1": -1.2, "V5": -1.6}
+_RARE_RHYTHM: Final = -2.5
+
+_ROW_LOST: Final = -4.0
+"""A row of the template that is not on the sheet (cropped or unseen)."""
+_ROW_SPARE: Final = -6.0
+"""A seen row that the template does not have, when it is as long as the others; shorter ones cost less."""
+_NAME_LOST: Final = -0.35
+_NAME_SPARE: Final = -3.0
+_CUSTOM_COST: Final = -7.0
+_CUSTOM_NAME_COST: Final = -0.6
+
+
+@dataclass(frozen=True)
+class RowView:
+    """A row with all that was seen on it: starts and ends of panels, names."""
+
+    row: Row
+    starts: tuple[Edge, ...]
+    ends: tuple[Edge, ...]
+    labels: tuple[Label, ...]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One panel of a hypothesis: seen row, column of ``n_columns``, printed name ("-aVR": inverted), rhythm strip, its
+    label if seen.
+    """
+
+    row: int
+    column: int
+    n_columns: int
+    name: str
+    rhythm: bool
+    label: Label | None
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """An arrangement and its log-score. ``dropped``: seen rows that it does not explain; ``lost``: rows of the
+    template not seen.
+    """
+
+    name: str
+    cells: tuple[Cell, ...]
+    log_score: float
+    dropped: tuple[int, ...] = ()
+    lost: int = 0
+
+
+def assign_labels(rows: Sequence[Row], labels: Sequence[Label]) -> list[list[Label]]:
+    """The labels of each row: those whose panel's zero line, as the network sees it, is nearest to it; of overlapping
+    ones the surest.
+    """
+    out: list[list[Label]] = [[] for _ in rows]
+    if not rows:
+        return out
+    y = np.array([row.y_mm for row in rows])
+    pitch = float(min(np.diff(y), default=30.0))
+    for label in labels:
+        k = int(np.argmin(np.abs(y - label.panel_y_mm)))
+        if abs(y[k] - label.panel_y_mm) > max(0.5 * pitch, 6.0):
+            continue
+        if any(abs(other.x_mm - label.x_mm) < 5 and abs(other.y_mm - label.y_mm) < 4 for other in out[k]):
+            continue
+        out[k].append(label)
+    return out
+
+
+def _log_p(label: Label, name: str) -> float:
+    """Evidence of a label for a name against chance level, −6 at least, scaled with the chance that it is a label."""
+    return label.chance * max(float(label.log_p[LABELS.index(name)]) + np.log(len(LABELS)), -6.0)
+
+
+def _columns_evidence(view: RowView, extent: tuple[float, float], n_columns: int) -> float:
+    """How well the panel starts seen inside a row fit ``n_columns`` equal columns over ``extent``."""
+    x0, x1 = extent
+    width = (x1 - x0) / n_columns
+    inner = [x0 + k * width for k in range(1, n_columns)]
+    tolerance = min(0.12 * (x1 - x0), 8.0 + 0.04 * (x1 - x0)) / 2
+    score, used = 0.0, set()
+    for x in inner:
+        near = [(e.chance, k) for k, e in enumerate(view.starts) if abs(e.x_mm - x) < tolerance]
+        best = max(near, default=(0.0, -1))
+        used.add(best[1])
+        score += float(np.log((best[0] + 0.15) / 0.5))
+    for k, e in enumerate(view.starts):
+        if k not in used and min(abs(e.x_mm - x0), abs(e.x_mm - x1)) > 8.0 and e.chance > 0.4:
+            score -= 1.5 * e.chance
+    return score
+
+
+def _place_labels(view: RowView, extent: tuple[float, float], n_columns: int) -> tuple[dict[int, Label], int]:
+    """The label of each column, and how many labels fit none."""
+    x0, x1 = extent
+    width = (x1 - x0) / n_columns
+    out: dict[int, Label] = {}
+    spare = 0
+    for label in sorted(view.labels, key=lambda one: -one.chance):
+        # The network's guess of the panel's start is best near; the label's own place bounds it.
+        column = round((label.panel_x_mm - x0) / width)
+        if not 0 <= column < n_columns or abs(label.panel_x_mm - x0 - column * width) > 0.42 * width or column in out:
+            spare += 1
+            continue
+        out[column] = label
+    return out, spare
+
+
+def _row_score(
+    view: RowView,
+    names: tuple[str, ...] | None,
+    extent: tuple[float, float],
+    any_labels: bool,
+    told: Mapping[int, str],
+    k: int,
+) -> tuple[float, tuple[tuple[str, Label | None], ...]]:
+    """Log-score of a row as ``names`` (None: a rhythm strip of the best-fitting lead) and the name and label of each
+    column.
+    """
+    n_columns = len(names) if names else 1
+    placed, spare = _place_labels(view, extent, n_columns)
+    score = _columns_evidence(view, extent, n_columns) + _NAME_SPARE * spare
+    if names is None:
+        label = placed.get(0)
+
+        def fit(lead: str) -> float:
+            return _RHYTHM_PRIOR.get(lead, _RARE_RHYTHM) + (_log_p(label, lead) if label else 0.0)
+
+        best = told.get(k) or max(LEADS, key=fit)
+        return score + fit(best) + (_NAME_LOST if any_labels and not label else 0.0), ((best, label),)
+    for column, name in enumerate(names):
+        if column in placed:
+            score += _log_p(placed[column], name)
+        elif any_labels:
+            score += _NAME_LOST
+    return score, tuple((name, placed.get(column)) for column, name in enumerate(names))
+
+
+def weigh_template(
+    template: Template,
+    views: Sequence[RowView],
+    extent: tuple[float, float],
+    log_prior: float,
+    rhythm_leads: Sequence[str] = (),
+) -> Hypothesis:
+    """The best way to see ``template`` in the rows: in order, rows of either may be left over at a cost (dynamic
+    programming).
+    """
+    wanted: list[tuple[str, ...] | None] = [*template.rows, *([None] * template.rhythm_strips)]
+    told = dict(enumerate(rhythm_leads))
+    any_labels = any(view.labels for view in views)
+    n, m = len(views), len(wanted)
+    longest = max(view.row.weight_mm for view in views)
+    best = np.full((n + 1, m + 1), -np.inf)
+    best[0, 0] = 0.0
+    came: dict[tuple[int, int], str] = {}
+    cells: dict[tuple[int, int], tuple[tuple[str, Label | None], ...]] = {}
+    for i in range(n + 1):
+        for j in range(m + 1):
+            options: list[tuple[float, str]] = []
+            if i and j:
+                strip = j - 1 - len(template.rows)
+                score, cells[i, j] = _row_score(views[i - 1], wanted[j - 1], extent, any_labels, told, strip)
+                options.append((best[i - 1, j - 1] + score, "both"))
+            if i:
+                spare = _ROW_SPARE * min(1.0, views[i - 1].row.weight_mm / longest) + _NAME_SPARE * len(
+                    views[i - 1].labels
+                )
+                options.append((best[i - 1, j] + spare, "seen"))
+            if j:
+                options.append((best[i, j - 1] + _ROW_LOST, "wanted"))
+            if options:
+                best[i, j], came[i, j] = max(options)
+    i, j, chosen, dropped, lost = n, m, [], [], 0
+    while i or j:
+        step = came[i, j]
+        if step == "both":
+            rhythm = wanted[j - 1] is None
+            row_cells = cells[i, j]
+            chosen += [Cell(i - 1, c, len(row_cells), name, rhythm, label) for c, (name, label) in enumerate(row_cells)]
+        elif step == "seen":
+            dropped.append(i - 1)
+        else:
+            lost += 1
+        i, j = i - (step != "wanted"), j - (step != "seen")
+    chosen.sort(key=lambda cell: (cell.row, cell.column))
+    return Hypothesis(template.name, tuple(chosen), float(best[n, m]) + log_prior, tuple(sorted(dropped)), lost)
+
+
+def weigh_custom(views: Sequence[RowView], extent: tuple[float, float]) -> Hypothesis:
+    """The arrangement that the printed names alone say: each row as many columns as fit its names best."""
+    score, cells = _CUSTOM_COST, []
+    for k, view in enumerate(views):
+        options = []
+        for n_columns in (1, 2, 3, 4, 6):
+            placed, spare = _place_labels(view, extent, n_columns)
+            found = {c: LABELS[int(np.argmax(label.log_p))] for c, label in placed.items()}
+            value = _columns_evidence(view, extent, n_columns) + _NAME_SPARE * spare
+            value += sum(_log_p(placed[c], name) + _CUSTOM_NAME_COST for c, name in found.items())
+            value -= 1.5 * (n_columns - len(found))
+            options.append((value, -n_columns, placed, found))
+        value, columns, placed, found = max(options, key=lambda option: option[:2])
+        score += value
+        for c, name in sorted(found.items()):
+            cells.append(Cell(k, c, -columns, name, columns == -1 and len(views) > 1, placed[c]))
+    named = [cell.name for cell in cells]
+    score -= 3.0 * (len(named) - len(set(named)))  # a lead is seldom printed twice
+    dropped = tuple(k for k in range(len(views)) if all(cell.row != k for cell in cells))
+    # Rows of one panel are rhythm strips only beside rows of several.
+    several = any(cell.n_columns > 1 for cell in cells)
+    cells = [
+        cell if several or not cell.rhythm else Cell(cell.row, 0, 1, cell.name, False, cell.label) for cell in cells
+    ]
+    return Hypothesis(CUSTOM, tuple(cells), score + _ROW_SPARE * len(dropped) * 0.5, dropped)
+
+
+def weigh_all(
+    views: Sequence[RowView],
+    extent: tuple[float, float],
+    network: Mapping[str, float],
+    only: str | None = None,
+    rhythm_leads: Sequence[str] = (),
+) -> tuple[Hypothesis, ...]:
+    """All hypotheses, best first. ``network``: probability of each template by the sheet network; ``only``: the layout
+    that was told.
+    """
+    out = []
+    for name, template in TEMPLATES.items():
+        if only in (None, name):
+            log_prior = _PRIOR[name] + 0.7 * float(np.log(max(network.get(name, 0.0), 1e-3)))
+            out.append(weigh_template(template, views, extent, log_prior, rhythm_leads))
+    if only is None:
+        out.append(weigh_custom(views, extent))
+    return tuple(sorted(out, key=lambda h: -h.log_score))

@@ -1,0 +1,222 @@
+"""Marks on a sheet, from the network's lattice: names, row lines, panel edges, pulses, printed scales, each at its
+place in mm.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d, label, maximum_filter
+
+from ecglift.models.sheetmap import PANEL_UNIT_MM, SheetMap, softmax
+
+Map = NDArray[np.float32]
+
+_LABEL_CHANCE: Final = 0.25
+_EDGE_CHANCE: Final = 0.2
+_EDGE_REACH: Final = 5
+_TEXT_CHANCE: Final = 0.3
+_BIN_MM: Final = 0.5
+
+
+@dataclass(frozen=True)
+class Label:
+    """A lead's name in print: its middle, the panel start and zero line that the network sees it belong to, its
+    chances.
+
+    ``log_p``: (13,) log-probability of each of :data:`ecglift.models.sheetmap.LABELS`; ``chance``: that there is a
+    label at all.
+    """
+
+    x_mm: float
+    y_mm: float
+    panel_x_mm: float
+    panel_y_mm: float
+    log_p: NDArray[np.float64]
+    chance: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of traces: its zero line and how far it reaches. ``weight_mm``: length of the line that was seen."""
+
+    y_mm: float
+    x0_mm: float
+    x1_mm: float
+    weight_mm: float
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A panel's start or end on a row; ``chance`` 0 to 1."""
+
+    x_mm: float
+    chance: float
+
+
+@dataclass(frozen=True)
+class Pulse:
+    """A calibration pulse: middle of its top, width and height of 1 mV."""
+
+    x_mm: float
+    y_mm: float
+    width_mm: float
+    height_mm: float
+    chance: float
+
+
+@dataclass(frozen=True)
+class PrintedScale:
+    """A printed speed or gain: ``log_p`` over the usual values, ``chest``: chance that it is said of the chest leads
+    only.
+    """
+
+    x_mm: float
+    y_mm: float
+    log_p: NDArray[np.float64]
+    chance: float
+    chest: float = 0.0
+
+
+def _peaks(heat: Map, reach: int, least: float) -> list[tuple[int, int]]:
+    """(row, column) of local maxima, highest first."""
+    there = (heat >= maximum_filter(heat, 2 * reach + 1)) & (heat >= least)
+    places = np.argwhere(there)
+    order = np.argsort(-heat[there])
+    return [(int(r), int(c)) for r, c in places[order]]
+
+
+def find_labels(answer: SheetMap) -> tuple[Label, ...]:
+    """The lead names on the sheet, surest first."""
+    heat, classes = answer.chance("label_heat"), answer.channel("label_class")
+    offset, panel = answer.channel("label_offset"), answer.channel("label_panel")
+    out = []
+    for r, c in _peaks(heat, 2, _LABEL_CHANCE):
+        near = np.s_[max(r - 1, 0) : r + 2, max(c - 1, 0) : c + 2]
+        weight = heat[near] / heat[near].sum()
+        logits = (classes[(slice(None), *near)] * weight).sum(axis=(1, 2))
+        x, y = answer.left_mm + c, answer.top_mm + r
+        to_panel = panel[:, r, c] * PANEL_UNIT_MM
+        log_p = np.log(np.maximum(softmax(logits), 1e-6)).astype(float)
+        out.append(
+            Label(
+                x + float(offset[0, r, c]),
+                y + float(offset[1, r, c]),
+                x + float(to_panel[0]),
+                y + float(to_panel[1]),
+                log_p,
+                float(heat[r, c]),
+            )
+        )
+    return tuple(out)
+
+
+def find_rows(answer: SheetMap, shortest_mm: float = 15.0, nearest_mm: float = 6.0) -> tuple[Row, ...]:
+    """The rows of traces, top to bottom: ridges of the network's zero-line heat."""
+    heat = answer.chance("row_heat")
+    offset = np.clip(answer.channel("row_offset"), -2, 2)
+    at = np.arange(len(heat))[:, None] + offset
+    n_bins = int(len(heat) / _BIN_MM)
+    bins = np.clip(np.round(at / _BIN_MM).astype(int), 0, n_bins)
+    # A clear ridge adds about 2 per mm (its width in cells); noise below 0.15 must not add up over an empty page.
+    weight = np.where(heat > 0.15, heat, 0.0)
+    profile = gaussian_filter1d(np.bincount(bins.ravel(), weight.ravel(), n_bins + 1), 1.5, mode="constant")
+    rows: list[Row] = []
+    for k in np.argsort(-profile):
+        if profile[k] * 1.5 * 2.5 < shortest_mm:
+            break
+        y = float(k) * _BIN_MM
+        if any(abs(y - (other.y_mm - answer.top_mm)) < nearest_mm for other in rows):
+            continue
+        row = _row(answer, heat, at, y)
+        if row is not None and row.weight_mm >= shortest_mm:
+            rows.append(row)
+    return tuple(sorted(rows, key=lambda row: row.y_mm))
+
+
+def _row(answer: SheetMap, heat: Map, at: Map, y: float) -> Row | None:
+    """The row whose line runs at about ``y`` cells."""
+    band = slice(max(round(y) - 2, 0), round(y) + 3)
+    near = heat[band] * (np.abs(at[band] - y) < 2.5)
+    along = near.max(axis=0, initial=0.0)
+    seen = gaussian_filter1d(along, 1.5) > 0.3
+    pieces, n = label(seen)
+    if n == 0:
+        return None
+    lengths = np.bincount(pieces.ravel())[1:]
+    # Pieces far shorter than the row are crossings of other lines.
+    kept = [k + 1 for k in range(n) if lengths[k] >= max(6.0, 0.05 * lengths.max())]
+    if not kept:
+        return None
+    columns = np.flatnonzero(np.isin(pieces, kept))
+    weight = near[:, columns]
+    height = _weighted_median(at[band][:, columns].ravel(), weight.ravel())
+    return Row(
+        answer.top_mm + height,
+        answer.left_mm + columns[0] - 0.5,
+        answer.left_mm + columns[-1] + 0.5,
+        float(len(columns)),
+    )
+
+
+def _weighted_median(values: NDArray[np.floating], weights: NDArray[np.floating]) -> float:
+    order = np.argsort(values)
+    total = np.cumsum(weights[order])
+    return float(values[order][np.searchsorted(total, total[-1] / 2)])
+
+
+def find_edges(answer: SheetMap, y_mm: float, name: str, reach_mm: float = _EDGE_REACH) -> tuple[Edge, ...]:
+    """Where panels begin (``name`` "start") or end ("end") on the row at ``y_mm``, left to right."""
+    heat, offset = answer.chance(f"{name}_heat"), answer.channel(f"{name}_offset")
+    r, reach = round(y_mm - answer.top_mm), max(round(reach_mm), 1)
+    band = slice(max(r - reach, 0), r + reach + 1)
+    near, shift = heat[band], offset[band]
+    if not near.size:
+        return ()
+    # The edge is a vertical mark: the better half of its cells tells, the rest may be covered by a trace.
+    profile = np.sort(near, axis=0)[len(near) // 2 :].mean(axis=0)
+    out = []
+    for c in range(len(profile)):
+        window = profile[max(c - 3, 0) : c + 4]
+        if profile[c] < _EDGE_CHANCE or profile[c] < window.max() or (c and profile[c] == profile[c - 1]):
+            continue
+        cells = slice(max(c - 1, 0), c + 2)
+        weight = near[:, cells] ** 2
+        x = np.arange(len(profile))[cells] + shift[:, cells]
+        out.append(Edge(answer.left_mm + float((x * weight).sum() / weight.sum()), float(profile[c])))
+    return tuple(out)
+
+
+def find_pulses(answer: SheetMap) -> tuple[Pulse, ...]:
+    """Calibration pulses, left to right."""
+    chance, size = answer.chance("pulse"), answer.channel("pulse_size") * PANEL_UNIT_MM
+    pieces, n = label(chance > 0.5)
+    out = []
+    for k in range(1, n + 1):
+        at = pieces == k
+        if at.sum() < 12:
+            continue
+        rows, columns = np.nonzero(at)
+        width, height = (float(np.median(size[j][at])) for j in (0, 1))
+        # The network's size is an estimate over the area; rows and columns must agree with it roughly.
+        tall, wide = np.ptp(rows) + 1, np.ptp(columns) + 1
+        if not (0.5 * height - 2 < tall < 1.6 * height + 6 and wide < 3 * width + 8):
+            continue
+        x, y = answer.left_mm + float(columns.mean()), answer.top_mm + float(rows.min())
+        out.append(Pulse(x, y, width, height, float(chance[at].mean())))
+    return tuple(sorted(out, key=lambda pulse: pulse.x_mm))
+
+
+def find_scales(answer: SheetMap, name: str) -> tuple[PrintedScale, ...]:
+    """The printed speeds (``name`` "speed") or gains ("gain") on the sheet, surest first."""
+    heat, classes = answer.chance(f"{name}_heat"), answer.channel(f"{name}_class")
+    chest = answer.chance("gain_chest")
+    out = []
+    for r, c in _peaks(heat, 3, _TEXT_CHANCE):
+        log_p = np.log(np.maximum(softmax(classes[:, r, c]), 1e-6)).astype(float)
+        only_chest = float(chest[r, c]) if name == "gain" else 0.0
+        out.append(PrintedScale(answer.left_mm + c, answer.top_mm + r, log_p, float(heat[r, c]), only_chest))
+    return tuple(out)

@@ -1,0 +1,130 @@
+"""Speed and gain of a sheet, from print, pulses and what hearts do; and what contradicts the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecglift.paper import DEFAULT_GAIN_MM_MV, DEFAULT_SPEED_MM_S, GAINS_MM_MV, SPEEDS_MM_S, How
+from ecglift.problem import Problem
+from ecglift.reading.marks import PrintedScale, Pulse
+
+STAGE: Final = "layout"
+PULSE_S: Final = 0.2
+"""Usual width of a calibration pulse."""
+
+_COLUMN_S: Final[dict[int, tuple[float, ...]]] = {4: (2.5,), 2: (5.0, 2.5, 4.0), 1: (10.0,)}
+"""Seconds that a column usually shows, by the number of columns."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A speed or gain, how it is known, and what a person should be told."""
+
+    value: float
+    how: How
+    problems: tuple[Problem, ...] = ()
+    chest: float | None = field(default=None)
+
+
+def _odds(network: NDArray[np.float32], weight: float) -> NDArray[np.float64]:
+    return np.asarray(weight * np.log(np.maximum(network.astype(float), 1e-3)))
+
+
+def _printed(scales: Sequence[PrintedScale], usual: tuple[float, ...]) -> tuple[float, float] | None:
+    """(value, chance) that is printed, or None."""
+    sure = [s for s in scales if s.chest < 0.5 and float(np.exp(s.log_p.max())) > 0.6]
+    if not sure:
+        return None
+    best = max(sure, key=lambda s: s.chance * float(np.exp(s.log_p.max())))
+    return usual[int(best.log_p.argmax())], best.chance * float(np.exp(best.log_p.max()))
+
+
+def find_speed(
+    printed: Sequence[PrintedScale],
+    pulses: Sequence[Pulse],
+    network: NDArray[np.float32],
+    n_columns: int,
+    column_mm: float,
+    given: float | None = None,
+) -> Scale:
+    """The paper speed. ``network``: its chances (3,) by the sheet network; ``column_mm``: width of a column."""
+    if given is not None:
+        return Scale(given, "given")
+    speeds = np.array(SPEEDS_MM_S)
+    weak = _odds(network, 0.7) + np.log([0.05, 0.87, 0.08])
+    if n_columns in _COLUMN_S and column_mm > 20:
+        seconds = column_mm / speeds
+        usual = np.array(_COLUMN_S[n_columns])
+        fit = np.abs(np.log(seconds[:, None] / usual[None])).min(axis=1)
+        weak += -np.minimum(3.0 * fit, 1.5)
+    if pulses:
+        width = float(np.median([p.width_mm for p in pulses]))
+        weak += -np.minimum(3.0 * np.abs(np.log(width / (PULSE_S * speeds))), 1.5)
+    likely = float(speeds[int(weak.argmax())])
+    margin = float(np.sort(weak)[-1] - weak[list(speeds).index(DEFAULT_SPEED_MM_S)])
+    found = _printed(printed, SPEEDS_MM_S)
+    if found:
+        problems: tuple[Problem, ...] = ()
+        if found[0] != likely and float(weak.max() - weak[list(speeds).index(found[0])]) > 3.0:
+            text = (
+                f"{found[0]:g} mm/s is printed, but the columns and beats look like {likely:g} mm/s; check with --speed"
+            )
+            problems = (Problem("speed-conflict", STAGE, text),)
+        return Scale(found[0], "printed", problems)
+    if likely != DEFAULT_SPEED_MM_S and margin > 1.0:
+        text = f"no paper speed is printed; {likely:g} mm/s fits the columns and beats best; check with --speed"
+        return Scale(likely, "pulse" if pulses else "assumed", (Problem("speed-guessed", STAGE, text),))
+    return Scale(DEFAULT_SPEED_MM_S, "assumed")
+
+
+def pulse_gain(heights_mm: Sequence[float]) -> tuple[float, float] | None:
+    """(usual gain nearest to the pulses' median height in ratio, that height), or None without pulses."""
+    if not heights_mm:
+        return None
+    height = float(np.median(heights_mm))
+    gains = np.array(GAINS_MM_MV)
+    return float(gains[np.abs(np.log(gains / max(height, 0.1))).argmin()]), height
+
+
+def find_gain(
+    printed: Sequence[PrintedScale], pulses: Sequence[Pulse], network: NDArray[np.float32], given: float | None = None
+) -> Scale:
+    """The gain; of the chest leads another one when that is printed. ``network``: its chances (4,) by the sheet
+    network.
+    """
+    chest_marks = [s for s in printed if s.chest > 0.6 and float(np.exp(s.log_p.max())) > 0.6]
+    chest = GAINS_MM_MV[int(chest_marks[0].log_p.argmax())] if chest_marks else None
+    if given is not None:
+        return Scale(given, "given")
+    said, measured = _printed(printed, GAINS_MM_MV), pulse_gain([p.height_mm for p in pulses])
+    if measured and not 0.8 < measured[1] / measured[0] < 1.25:
+        text = f"the calibration pulse is {measured[1]:.1f} mm high, which is no usual gain; check with --gain"
+        return Scale(
+            said[0] if said else measured[0],
+            "printed" if said else "pulse",
+            (Problem("gain-unusual", STAGE, text),),
+            chest,
+        )
+    if said and measured:
+        if said[0] == measured[0] or (chest is not None and chest == measured[0]):
+            return Scale(said[0], "pulse" if said[0] == measured[0] else "printed", (), chest)
+        text = (
+            f"{said[0]:g} mm/mV is printed, but the calibration pulse is {measured[1]:.1f} mm high;"
+            f" {measured[0]:g} mm/mV is used, check with --gain"
+        )
+        return Scale(measured[0], "pulse", (Problem("gain-conflict", STAGE, text),), chest)
+    if said:
+        return Scale(said[0], "printed", (), chest)
+    if measured:
+        return Scale(measured[0], "pulse", (), chest)
+    weak = _odds(network, 0.7) + np.log([0.01, 0.06, 0.87, 0.06])
+    likely = float(GAINS_MM_MV[int(weak.argmax())])
+    if likely != DEFAULT_GAIN_MM_MV and float(weak.max() - weak[GAINS_MM_MV.index(DEFAULT_GAIN_MM_MV)]) > 1.0:
+        text = f"no gain is printed and no pulse was found; the traces look like {likely:g} mm/mV; check with --gain"
+        return Scale(likely, "assumed", (Problem("gain-guessed", STAGE, text),))
+    return Scale(DEFAULT_GAIN_MM_MV, "assumed")

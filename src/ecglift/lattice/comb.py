@@ -268,7 +268,7 @@ def integrate(tiles: Tiles, combs: TileCombs) -> PageMap:
     fields = []
     for frequency, score in ((combs.u, combs.u_score), (combs.v, combs.v_score)):
         weight = np.square(np.nan_to_num(score)) * _agrees(frequency, score)
-        gradient = np.stack([smooth_field(np.nan_to_num(frequency[..., k]), weight, 0.03 * weight.max()) for k in (0, 1)], -1)
+        gradient = np.stack([smooth_field(np.nan_to_num(frequency[..., k]), weight, 0.1 * weight.max()) for k in (0, 1)], -1)
         fields.append(_potential(gradient, tiles.x_px, tiles.y_px) * 5.0)
     seen = np.isfinite(combs.u_score)
     x, y = np.meshgrid(tiles.x_px, tiles.y_px)

@@ -90,22 +90,24 @@ def _corrected(page_map: PageMap, cells: Cells, dx: Array, dy: Array) -> PageMap
     return PageMap(homography, (float(cells.x_mm[0]), float(cells.y_mm[0])), CELL_MM, px - apply_homography(homography, centres))
 
 
-def _acquired(ink: NDArray[np.float32], page_map: PageMap, region_px: Box, heavy: bool) -> PageMap:
+def _acquired(
+    ink: NDArray[np.float32], page_map: PageMap, region_px: Box, heavy: bool, sigma: float, stiffness: float
+) -> PageMap:
     """The first lock, from anywhere within the period: by the heavy lines, or by the 1 mm lines alone."""
     cells = cut_cells(ink, page_map, region_px)
-    covered = blurred(cells.coverage, 1.2) > 0.5
+    covered = blurred(cells.coverage, sigma) > 0.5
     fields = []
     for harmonics in cells.axes:
-        smooth = blurred(harmonics, 1.2)
+        smooth = blurred(harmonics, sigma)
         if heavy:
             shift, clear = heavy_shift(smooth)
             period, quality = CELL_MM, np.clip((clear - 0.45) / 0.4, 0, 1) * covered
         else:
             shift, period = light_shift(smooth), 1.0
-            quality = np.abs(smooth[..., 4]) / np.sqrt(blurred(cells.energy, 1.2) + 1e-6) * covered
+            quality = np.abs(smooth[..., 4]) / np.sqrt(blurred(cells.energy, sigma) + 1e-6) * covered
             quality = np.clip(quality / (np.percentile(quality, 90) + 1e-9), 0, 1)
         shift, weight = _grown(shift, quality, period, 0.3)
-        fields.append(smooth_field(shift, np.square(weight), 1.0, robust=True))
+        fields.append(smooth_field(shift, np.square(weight), stiffness, robust=True))
     return _corrected(page_map, cells, fields[0], fields[1])
 
 
@@ -221,7 +223,9 @@ def lock(ink: NDArray[np.float32], page_map: PageMap, region_px: Box) -> Lock:
     """
     best: Lock | None = None
     for heavy in (True, False):
-        here = _acquired(ink, page_map, region_px, heavy)
+        here = _acquired(ink, page_map, region_px, heavy, 1.2, 1.0)
+        # Where the first map was too far off to be followed, the second, which goes on straight from what was locked, is not.
+        here = _acquired(ink, here, region_px, heavy, 0.8, 0.1)
         here, clear = _refined(ink, here, region_px, 5, 1.2, 1.0)
         here, again = _refined(ink, here, region_px, 10, 1.0, 0.3)
         found = _finished(ink, here, region_px, max(clear, again))

@@ -10,15 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecglift.geometry import PageMap
-from ecglift.lattice.comb import find_combs, follow, integrate, tile_spectra
-from ecglift.lattice.contrast import find_contrast
+from ecglift.lattice.contrast import WORKING_PIXELS
 from ecglift.lattice.lock import Lock, lock, quality
 from ecglift.lattice.orientation import Orientation
+from ecglift.lattice.search import find_lattice
 from ecglift.problem import Problem, fail
 
 GridKind = Literal["lines", "major", "minor", "none"]
 How = Literal["grid", "given", "page"]
 Box = tuple[float, float, float, float]
+
+LEAST_SCORE: Final = 4.0
+"""Comb contrast of the weakest grids that were read right; pages without a grid stay below 2.5."""
 
 MARGIN_MM: Final = 45.0
 """Paper beyond the grid that is kept: headers and footers stand there."""
@@ -62,19 +65,15 @@ def find_grid(
     """
     if settings.px_per_mm is not None:
         return _flat(image, settings.px_per_mm, "given")
-    contrast = find_contrast(image)
-    tiles = tile_spectra(contrast.ink)
     angle = (orientation.rotation_deg, 4.0) if orientation is not None and orientation.confidence > 0.8 else None
-    combs = find_combs(tiles, angle)
-    if not combs:
+    found = find_lattice(image, WORKING_PIXELS, angle)
+    if found is None or found.comb.score < LEAST_SCORE:
         return _without_grid(image, settings)
-    comb, row, column = combs[0]
-    followed = follow(tiles, comb, row, column)
-    locked = lock(contrast.ink, integrate(tiles, followed), followed.region_px(tiles))
+    locked = lock(found.ink, found.page_map, found.region_px)
     seen = _grid_cells(locked)
     if seen.sum() < 12:
         return _without_grid(image, settings)
-    page_map = locked.page_map.after(np.linalg.inv(contrast.to_work).astype(np.float64))
+    page_map = locked.page_map.after(np.linalg.inv(found.to_work).astype(np.float64))
     grid_mm = _box_of(locked, seen)
     residual_mm = float(np.sqrt(np.mean(np.sum(np.square(locked.spread_mm[seen]), -1))))
     confidence = quality(locked)

@@ -1,0 +1,84 @@
+"""From a picture to a map that is nearly right: the comb at a scale at which it is well seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ecglift.geometry import PageMap
+from ecglift.lattice.comb import Comb, find_combs, follow, integrate, tile_spectra
+from ecglift.lattice.contrast import ink_contrast, reduced
+
+Box = tuple[float, float, float, float]
+
+IDEAL_PX_PER_MM: Final = 6.0
+"""A tile of 256 px is then 43 mm wide: eight heavy lines, and small against a fold or a bend."""
+
+MAX_PIXELS: Final = 4_000_000
+
+
+@dataclass(frozen=True)
+class Found:
+    """``ink`` (h, w) float32 on the copy that was looked at; ``to_work``: 3×3, px of the image to px of the copy; ``page_map``: mm ↔ px of
+    the copy, nearly right; ``region_px``: x0, y0, x1, y1 of the copy in which the comb was seen; ``comb``: where it was clearest."""
+
+    ink: NDArray[np.float32]
+    to_work: NDArray[np.float64]
+    page_map: PageMap
+    region_px: Box
+    comb: Comb
+
+
+def find_lattice(image: NDArray[np.uint8], pixels: int, angle_deg: tuple[float, float] | None = None) -> Found | None:
+    """The grid's coarse map in ``image`` (h, w, 3) uint8, searched on a copy of about ``pixels`` pixels and followed on one of the
+    ideal scale; None when no comb is seen. ``angle_deg``: (rotation modulo 90, tolerance) when it is known."""
+    small, to_work = reduced(image, pixels)
+    ink = ink_contrast(small)
+    tiles = tile_spectra(ink)
+    combs = find_combs(tiles, angle_deg)
+    if not combs:
+        return None
+    comb, row, column = combs[0]
+    followed = follow(tiles, comb, row, column)
+    scale = 0.2 / float(np.sqrt(np.linalg.norm(comb.u) * np.linalg.norm(comb.v)))
+    region = followed.region_px(tiles)
+    if 0.8 * IDEAL_PX_PER_MM < scale < 1.5 * IDEAL_PX_PER_MM:
+        return Found(ink, to_work, integrate(tiles, followed), region, comb)
+    factor = IDEAL_PX_PER_MM / scale
+    area = (region[2] - region[0]) * (region[3] - region[1])
+    factor = min(factor, float(np.sqrt(MAX_PIXELS / area)))
+    ink, to_work = _rescaled(image, to_work, region, factor)
+    tiles = tile_spectra(ink)
+    combs = find_combs(tiles, (comb.rotation_deg, 8.0))
+    # The same comb, where it is clearest: the page has not changed its scale by a third.
+    alike = [c for c in combs if 0.7 < np.linalg.norm(c[0].u) * factor / np.linalg.norm(comb.u) < 1.4]
+    if not alike:
+        return None
+    comb, row, column = alike[0]
+    followed = follow(tiles, comb, row, column)
+    return Found(ink, to_work, integrate(tiles, followed), followed.region_px(tiles), comb)
+
+
+def _rescaled(
+    image: NDArray[np.uint8], to_work: NDArray[np.float64], region: Box, factor: float
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """The ink of a part of the first copy (``region``, px) at ``factor`` times its scale, from the image's own pixels."""
+    back = np.linalg.inv(to_work)
+    x0, y0 = np.floor(back[:2, :2] @ np.array(region[:2]) + back[:2, 2]).astype(int)
+    x1, y1 = np.ceil(back[:2, :2] @ np.array(region[2:]) + back[:2, 2]).astype(int) + 1
+    x0, y0, x1, y1 = max(x0, 0), max(y0, 0), min(x1, image.shape[1]), min(y1, image.shape[0])
+    part = image[y0:y1, x0:x1]
+    scale = to_work[0, 0] * factor
+    size = (max(round(part.shape[1] * scale), 1), max(round(part.shape[0] * scale), 1))
+    sx, sy = size[0] / part.shape[1], size[1] / part.shape[0]
+    if scale > 1:
+        # Finer than the image: its ink is measured on its own pixels and only then interpolated.
+        ink = cv2.resize(ink_contrast(part, 2 * int(30 / scale) + 1), size, interpolation=cv2.INTER_CUBIC)
+    else:
+        ink = ink_contrast(np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA), np.uint8))
+    crop = np.array([[sx, 0, 0.5 * sx - 0.5 - sx * x0], [0, sy, 0.5 * sy - 0.5 - sy * y0], [0, 0, 1.0]])
+    return np.asarray(ink, np.float32), crop

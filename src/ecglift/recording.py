@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ecglift.leads import LEAD_INDEX, LEADS, lead_name
 from ecglift.problem import Problem, Status
+
+if TYPE_CHECKING:
+    from ecglift.draw.ecg_paper import Drawing
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,25 @@ class Recording:
         from ecglift.formats import save
 
         return save(self, path, format)
+
+    def plot(self, layout: str | None = None, **how: Any) -> Drawing:
+        """The ECG on paper, which a notebook shows and ``.save("ecg.svg")`` writes.
+
+        ``layout`` and ``how`` as in :func:`ecglift.draw.ecg_paper.draw_ecg`.
+        """
+        from ecglift.draw.ecg_paper import draw_ecg
+
+        return draw_ecg(self, layout, **how)
+
+    def __repr__(self) -> str:
+        from ecglift.draw.words import as_text
+
+        return as_text(self)
+
+    def _repr_html_(self) -> str:
+        from ecglift.draw.words import as_html
+
+        return as_html(self)
 
     def __len__(self) -> int:
         return int(self.mv.shape[1])

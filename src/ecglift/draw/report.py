@@ -120,11 +120,13 @@ def page_report(story: PageStory) -> str:
         _problems(story),
         '<div class="pictures">',
         _page_picture(story),
+        "<div>",
         _redrawn(story),
-        "</div>",
         '<div class="tables">',
-        _facts(story),
         _interval_table(found) if found else "",
+        _facts(story),
+        "</div></div></div>",
+        '<div class="tables">',
         _lead_table(story.recording, found),
         _check_table(story.checks),
         "</div>",
@@ -298,7 +300,10 @@ def _facts(story: PageStory) -> str:
 def _measure_words(m: Measure, factor: float, unit: str, digits: int = 0) -> tuple[str, str]:
     if not m.known:
         return "not measurable", ""
-    sd = f"± {m.sd * factor:.{digits}f} {unit}" if np.isfinite(m.sd) else "one beat only"
+    least = 0.5 * 10.0**-digits
+    sd = "too few beats to say"
+    if np.isfinite(m.sd):
+        sd = f"± {m.sd * factor:.{digits}f} {unit}" if m.sd * factor >= least else f"under {2 * least:g} {unit}"
     return f"{m.value * factor:.{digits}f} {unit}", sd
 
 

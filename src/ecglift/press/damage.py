@@ -150,13 +150,20 @@ def _ring(rng: np.random.Generator, tint: Field, x: Field, y: Field) -> None:
 
 
 def _blot(rng: np.random.Generator, tint: Field, wet: Field) -> None:
-    """A dried spill: a tinted area with a dark rim, in which the ink has run a little."""
-    hills = cloud(rng, (tint.shape[0], tint.shape[1]), rng.uniform(1.2, 5), 4)
-    level = np.float32(np.quantile(hills, rng.uniform(0.55, 0.95)))
-    inside = np.clip((hills - level) * 12, 0, 1)
-    rim = np.exp(-(((hills - level) / np.float32(rng.uniform(0.02, 0.09))) ** 2))
-    density = inside * np.float32(rng.uniform(0.1, 0.6)) + rim * np.float32(rng.uniform(0.2, 0.9))
-    _stain(tint, np.asarray(np.clip(density, 0, 1), np.float32), _brown(rng))
+    """A dried spill: an uneven tint, dark tide lines where it stood for a while, ink that has run a little."""
+    shape = tint.shape[0], tint.shape[1]
+    hills = cloud(rng, shape, rng.uniform(1.2, 5), 3) + np.float32(rng.uniform(0.04, 0.16)) * cloud(rng, shape, 45, 3)
+    level = float(np.quantile(hills, rng.uniform(0.7, 0.96)))
+    inside = np.clip((hills - np.float32(level)) * np.float32(rng.uniform(3, 25)), 0, 1)
+    uneven = np.clip(0.55 + 0.3 * cloud(rng, shape, 7, 4), 0.1, 1)
+    density = inside * uneven * np.float32(rng.uniform(0.08, 0.6))
+    for _ in range(rng.integers(1, 4)):
+        line = (hills - np.float32(level)) / np.float32(rng.uniform(0.012, 0.06))
+        # A tide line is sharp outside, where the water stopped, and washes out to the inside.
+        tide = np.exp(-np.where(line < 0, line * line, line * np.float32(rng.uniform(0.2, 0.7))))
+        density = np.maximum(density, tide * uneven * np.float32(rng.uniform(0.2, 0.95)))
+        level += float(rng.uniform(0.05, 0.3))
+    _stain(tint, np.clip(density, 0, 1), _brown(rng))
     np.maximum(wet, inside * np.float32(rng.uniform(0, 0.7)), out=wet)
 
 
@@ -258,8 +265,10 @@ def _torn_edge(rng: np.random.Generator, gone: Field, depth_mm: float) -> None:
     bite = np.exp(
         -(((np.arange(columns) - rng.uniform(0, columns)) / (columns * rng.uniform(0.05, 0.5))) ** 2)
     ) * rng.uniform(0, 1)
-    jag = cloud(rng, (1, columns), rng.uniform(5, 40), 5)[0] * 0.25
-    depth = np.clip((bite + 0.25 + jag) * depth_mm * WEAR_PX_PER_MM, 0, rows * 0.4)
+    run = cloud(rng, (1, columns), rng.uniform(3, 14), 3)[0] * 0.3
+    # Fibres: a tear is ragged by some tenths of a millimetre however deep it is.
+    fibres = cloud(rng, (1, columns), columns / 6, 2)[0] * rng.uniform(0.1, 0.5) * WEAR_PX_PER_MM
+    depth = np.clip((bite + 0.2 + run) * depth_mm * WEAR_PX_PER_MM, 0, rows * 0.4) + fibres
     view[np.arange(rows)[:, None] < depth[None, :]] = 1
 
 

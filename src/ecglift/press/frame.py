@@ -99,6 +99,9 @@ def rendered(
     raster = render(page, px_per_mm, box)
     if printer is not None:
         raster = printer(raster, px_per_mm)
+        finer = px_per_mm / max(finest, 1.0)
+        if finer > 1.5:  # the dots must not beat with the resampling; the capture's own pixels may beat with them
+            raster = np.asarray(cv2.GaussianBlur(raster, (0, 0), 0.4 * math.sqrt(finer**2 - 1)), np.uint8)
     cut = None
     if wear is not None:
         raster, cut = wear.applied(raster, px_per_mm, box)

@@ -202,9 +202,11 @@ def sensed(image: Image, rng: np.random.Generator, noise: float, bayer: bool = T
     return np.asarray(cv2.cvtColor(raw, code), np.uint8)
 
 
-def finished(image: Image, rng: np.random.Generator, denoise: float, sharpen: float, radius_px: float) -> Image:
-    """A phone's processing: noise reduction that swallows fine detail (0 to 1), chroma smoothing, and sharpening with
-    halos."""
+def finished(
+    image: Image, rng: np.random.Generator, denoise: float, sharpen: float, radius_px: float, clarity: float = 0.0
+) -> Image:
+    """A phone's processing: noise reduction that swallows fine detail (0 to 1), chroma smoothing, local contrast
+    (``clarity``) and sharpening with halos."""
     ycc = cv2.cvtColor(image, cv2.COLOR_RGB2YCrCb)
     y, cr, cb = (np.ascontiguousarray(ycc[..., k]) for k in range(3))
     if denoise > 0:
@@ -216,6 +218,11 @@ def finished(image: Image, rng: np.random.Generator, denoise: float, sharpen: fl
         y = np.clip(soft + kept, 0, 255).astype(np.uint8)
         size = 2 * int(rng.integers(1, 4)) + 1
         cr, cb = cv2.blur(cr, (size, size)), cv2.blur(cb, (size, size))
+    if clarity > 0:
+        height, width = y.shape
+        small = cv2.resize(y, (max(width // 8, 2), max(height // 8, 2)), interpolation=cv2.INTER_AREA)
+        wide = cv2.resize(cv2.GaussianBlur(small, (0, 0), 2.0), (width, height), interpolation=cv2.INTER_LINEAR)
+        y = cv2.addWeighted(y, 1 + clarity, wide, -clarity, 0)
     if sharpen > 0:
         y = cv2.addWeighted(y, 1 + sharpen, cv2.GaussianBlur(y, (0, 0), radius_px), -sharpen, 0)
     return np.asarray(cv2.cvtColor(cv2.merge([y, cr, cb]), cv2.COLOR_YCrCb2RGB), np.uint8)

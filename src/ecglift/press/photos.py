@@ -156,7 +156,7 @@ def _exposed(
         tint = 1 + (1 - dark)[..., None] * rng.normal(0, 0.08, 3).astype(np.float32)
         light *= dark[..., None] * tint
     haze = None
-    if rng.random() < 0.15:
+    if rng.random() < 0.22:
         haze = on_field(optics.glare(rng, pixels, rng.uniform(0.1, 0.6) * hard), grid)
     if rng.random() < 0.3:
         veil = np.full(grid, rng.uniform(0, 0.12), np.float32)
@@ -176,7 +176,8 @@ def developed(
     bright = max(float(np.percentile(middle, 70)) / 255, 0.1)
     wanted = rng.uniform(0.6, 1.02) if rng.random() < 0.88 else rng.uniform(0.35, 0.6)
     contrast = float(rng.uniform(0, 0.9))
-    image = optics.toned(image, wanted / bright, optics.balance(rng, 0.07), contrast, float(rng.uniform(0.85, 1.3)))
+    cast = optics.balance(rng, 0.025 if rng.random() < 0.6 else 0.08)
+    image = optics.toned(image, wanted / bright, cast, contrast, float(rng.uniform(0.85, 1.5)))
     noise = between(rng, 0.5, 7.0) * hard
     image = optics.sensed(image, rng, min(noise, 60 * wanted * 0.2), bayer=bool(rng.random() < 0.8))
     image = optics.finished(
@@ -185,6 +186,7 @@ def developed(
         float(rng.uniform(0, 0.9)),
         float(rng.choice([0.0, rng.uniform(0.2, 2.2)], p=[0.2, 0.8])),
         float(rng.uniform(0.6, 1.8)),
+        float(rng.uniform(0.1, 0.8)) if rng.random() < 0.5 else 0.0,
     )
     meta: dict[str, Any] = {"exposure": round(float(wanted), 3), "noise": round(float(noise), 2)}
     if rng.random() < 0.1:

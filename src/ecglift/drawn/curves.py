@@ -58,15 +58,14 @@ def as_pulse(chain: Chain) -> Pulse | None:
     if not (4 <= n <= 2000 and 2 <= height <= 45 and 0.8 <= width <= 30):
         return None
     foot, top = float(points[:, 1].max()), float(points[:, 1].min())
-    if abs(points[0, 1] - foot) > 0.1 * height or abs(points[-1, 1] - foot) > 0.1 * height:
-        return None
     dx, middle = np.abs(np.diff(points[:, 0])), (points[1:, 1] + points[:-1, 1]) / 2
     on_top = float(dx[middle < top + 0.05 * height].sum())
     on_foot = float(dx[middle > foot - 0.05 * height].sum())
-    if on_top < 0.8 or on_top + on_foot < 0.85 * width:
+    if on_top < 0.8 or on_foot < 0.4 or on_top + on_foot < 0.85 * width:
         return None
-    rises = np.flatnonzero(np.diff((points[:, 1] < (foot + top) / 2).astype(int)) == 1)
-    if len(rises) != 1:
+    # Some devices draw an edge twice; what counts is that there is one way up and one way down.
+    up_or_down = np.sort(points[:-1, 0][np.diff((points[:, 1] < (foot + top) / 2).astype(int)) != 0])
+    if 1 + int((np.diff(up_or_down) > 0.5).sum()) != 2:
         return None
     return Pulse(float(points[:, 0].min()), float(points[:, 0].max()), foot, height, on_top)
 
@@ -88,7 +87,12 @@ def split_pulse(chain: Chain, reach_mm: float = 20.0) -> tuple[Pulse | None, Cha
             if not 1.5 <= np.ptp(top[:, 0]) <= 15 or np.ptp(top[:, 1]) > 0.1 or np.ptp(points[: up + 1, 1]) > 0.1:
                 continue
             ends, width = (float(points[0, 0]), float(points[down + 1, 0])), float(np.ptp(top[:, 0]))
-            return Pulse(*ends, float(points[up, 1]), float(climb), width), chain.part(down + 1, len(points))
+            # The pulse's foot may lead to the trace: its points are far apart, those of a trace are not.
+            usual = float(np.median(np.diff(points[:, 0])))
+            first = down + 1
+            while first < down + 4 and points[first + 1, 0] - points[first, 0] > 4 * usual:
+                first += 1
+            return Pulse(*ends, float(points[up, 1]), float(climb), width), chain.part(first, len(points))
     return None, chain
 
 
@@ -103,10 +107,11 @@ def to_curve(chain: Chain, speed_mm_s: float) -> Curve:
     if lattice is not None:
         x0, step = lattice
         index = np.round((x - x0) / step).astype(int)
-        index, first = np.unique(index, return_index=True)
+        # Where one lead ends in the place in which the next begins the later point counts.
+        index, last = np.unique(index[::-1], return_index=True)
         x0 += step * index[0]
         index -= index[0]
-        values = np.interp(np.arange(index[-1] + 1), index, y[first])
+        values = np.interp(np.arange(index[-1] + 1), index, y[::-1][last])
     else:
         step, x0 = _FINE_MM, float(x[0])
         climbing = np.maximum.accumulate(x) + 1e-9 * np.arange(len(x))  # several points in one column keep their order

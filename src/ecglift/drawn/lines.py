@@ -12,6 +12,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
 
 from ecglift.paper import How
 from ecglift.pdfpaths import PagePaths
@@ -269,14 +270,22 @@ def _dashes_joined(lines: list[Floats], dash: float) -> list[Chain]:
     if len(short) < 20:
         return chains + [Chain(lines[k]) for k in short]
     rows: list[list[Floats]] = []
-    for k in sorted(short, key=lambda k: float(lines[k][0, 0])):
-        line = lines[k]
-        steps = [(*(line[0] - row[-1][-1]).tolist(), row) for row in rows]
-        near = [(abs(dy) + dx, row) for dx, dy, row in steps if -0.02 <= dx <= dash and abs(dy) <= 4 * dash]
-        if near:
-            min(near, key=lambda n: n[0])[1].append(line)
-        else:
-            rows.append([line])
+    pieces = sorted((lines[k] for k in short), key=lambda line: float(line[0, 0]))
+    starts = np.array([piece[0, 0] for piece in pieces])
+    # Rows of one device are dashed in step: all that start together are matched together, or an R wave that was
+    # lifted over would take the piece of the row above.
+    for together in np.split(np.arange(len(pieces)), np.flatnonzero(np.diff(starts) > 0.1) + 1):
+        begins = np.array([pieces[k][0] for k in together])
+        open_rows = [row for row in rows if -0.02 <= begins[0, 0] - row[-1][-1, 0] <= dash]
+        ends = np.array([row[-1][-1, 1] for row in open_rows])
+        usual = np.array([np.median([piece[0, 1] for piece in row[-40:]]) for row in open_rows])
+        # A line goes on where it was, and comes back to where it usually is; the root makes one long jump cheaper
+        # than two middling ones.
+        jump, stray = (np.abs(begins[:, None, 1] - heights[None, :]) for heights in (ends, usual))
+        taken, given = linear_sum_assignment(np.sqrt(jump) + np.sqrt(stray))
+        for k, r in zip(taken, given, strict=True):
+            open_rows[r].append(pieces[together[k]])
+        rows += [[pieces[k]] for k in np.delete(together, taken)]
     for row in rows:
         ends_at = np.cumsum([len(line) for line in row])[:-1] - 1
         chains.append(Chain(np.concatenate(row), tuple(int(k) for k in ends_at)))

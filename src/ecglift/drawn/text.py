@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 from ecglift.drawn.lines import Scale, Word
@@ -17,7 +18,6 @@ _GAIN: Final = re.compile(r"(?:" + _NUMBER + r"\s*/\s*)?" + _NUMBER + r"\s*mm\s*
 _OTHER_LEAD: Final = re.compile(r"V[3-9]R|V[789]|X|Y|Z|(Nehb\s*)?[DAJ]", re.IGNORECASE)
 """Leads that are printed beside the twelve: right and back of the chest, Frank, Nehb."""
 
-_SAME_PLACE_MM: Final = 2.0
 _LEFT_OF_TRACE_MM: Final = 18.0
 _INTO_TRACE_MM: Final = 12.0
 
@@ -70,13 +70,14 @@ def _value(digits: str) -> float:
     return float(digits.replace(",", "."))
 
 
-def find_labels(words: Sequence[Word], places: Sequence[Place], scale: Scale) -> list[list[Label]]:
+def find_labels(words: Sequence[Word], places: Sequence[Place], scale: Scale, reach_mm: float) -> list[list[Label]]:
     """The labels of each place, left to right: one, several when a line shows several leads, none when unlabelled.
 
     A page puts all its labels at the same height over or under their traces (over the zero line, or over the first
     point), so the height that suits most traces is the one; names elsewhere on the page do not agree with it.
+    ``reach_mm``: how far a label may be from that height, less than half the distance of two rows.
     """
-    labels = [label for word in words if (label := _label(word, scale)) is not None]
+    labels = _labels(words, scale)
     best: tuple[tuple[int, float], list[list[Label]]] = ((0, 0.0), [[] for _ in places])
     for reference in ("zero", "start"):
         pairs = [
@@ -86,7 +87,7 @@ def find_labels(words: Sequence[Word], places: Sequence[Place], scale: Scale) ->
             if place.x0 - _LEFT_OF_TRACE_MM <= label.x <= place.x1
         ]
         for height in {round(dy, 2) for _, _, dy in pairs if abs(dy) <= 30}:
-            chosen = _chosen(pairs, height, places)
+            chosen = _chosen(pairs, height, places, reach_mm)
             named = sum(bool(found) for found, _ in chosen)
             score = (named, -sum(off for _, off in chosen))
             if score > best[0]:
@@ -95,15 +96,15 @@ def find_labels(words: Sequence[Word], places: Sequence[Place], scale: Scale) ->
 
 
 def _chosen(
-    pairs: list[tuple[int, Label, float]], height: float, places: Sequence[Place]
+    pairs: list[tuple[int, Label, float]], height: float, places: Sequence[Place], reach_mm: float
 ) -> list[tuple[list[Label], float]]:
-    """Each place's labels within 2 mm of ``height`` and how far they are off; a label belongs to one place only."""
+    """Each place's labels near ``height`` and how far they are off; a label belongs to one place only."""
     owner: dict[Label, tuple[float, int]] = {}
     for k, label, dy in pairs:
         # Of two places at the same height the label belongs to the one that starts beside it.
         begins = abs(label.x - places[k].x0) if label.x < places[k].x0 + _INTO_TRACE_MM else _LEFT_OF_TRACE_MM
         cost = abs(dy - height) + 0.02 * begins
-        if abs(dy - height) <= _SAME_PLACE_MM and (label not in owner or cost < owner[label][0]):
+        if abs(dy - height) <= reach_mm and (label not in owner or cost < owner[label][0]):
             owner[label] = (cost, k)
     out: list[tuple[list[Label], float]] = []
     for k, place in enumerate(places):
@@ -115,11 +116,36 @@ def _chosen(
     return out
 
 
-def _label(word: Word, scale: Scale) -> Label | None:
-    if word.text.isdigit():
-        return None
-    lead, sign = polarity(word.text)
-    if lead is None and not _OTHER_LEAD.fullmatch(word.text):
+def _labels(words: Sequence[Word], scale: Scale) -> list[Label]:
+    """Every lead name among the words; letters of a name that is written with spaces are put together first."""
+    out: list[Label] = []
+    k = 0
+    while k < len(words):
+        for count in (3, 2, 1):
+            run = words[k : k + count]
+            if len(run) == count and _side_by_side(run):
+                label = _label("".join(word.text for word in run), run[0], scale)
+                if label is not None:
+                    out.append(label)
+                    break
+        else:
+            count = 1
+        k += count
+    return out
+
+
+def _side_by_side(run: Sequence[Word]) -> bool:
+    return all(
+        abs(b.baseline - a.baseline) < 0.3 * a.height and -0.2 * a.height < b.x0 - a.x1 < 0.9 * a.height
+        for a, b in pairwise(run)
+    )
+
+
+def _label(text: str, word: Word, scale: Scale) -> Label | None:
+    if not re.search("[A-Za-z]", text):
+        return None  # "1." is no lead I: a sheet that names its leads by numbers alone cannot be told from a table
+    lead, sign = polarity(text)
+    if lead is None and not _OTHER_LEAD.fullmatch(text):
         return None
     x = (word.x0 - scale.origin[0]) / scale.pt_per_mm[0]
-    return Label(word.text, lead, sign, x, (word.baseline - scale.origin[1]) / scale.pt_per_mm[1])
+    return Label(text, lead, sign, x, (word.baseline - scale.origin[1]) / scale.pt_per_mm[1])

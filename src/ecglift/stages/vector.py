@@ -26,6 +26,7 @@ _SHORTEST_MM: Final = 25.0
 _LEAST_POINTS: Final = 40
 _SAME_COLUMN_MM: Final = 3.0
 _GAP_MM: Final = 1.5
+_REST_MM: Final = 1.0
 _SPARSE_MM: Final = 0.13
 """Columns farther apart than at 200 Hz and 25 mm/s are points joined by lines, not a band-limited signal."""
 _FINE_MM: Final = 0.05
@@ -82,9 +83,11 @@ def read_vector(pdf: bytes, page_index: int, settings: VectorSettings | None = N
     problems: list[Problem] = []
     speed_mm_s, speed_how = _speed(paths.letters, settings, problems)
     gains_mm_mv, gain_how = _gains(paths.letters, pulses, settings, problems)
-    drawn = [_Drawn(to_curve(line, speed_mm_s), float(np.median(line.points[:, 1]))) for line in lines]
+    drawn = [_Drawn(curve, _rest_level(curve.y)) for curve in (to_curve(line, speed_mm_s) for line in lines)]
     rows = _zeroed(_in_rows(drawn), pulses)
-    labels = find_labels(words(paths), [place for row in rows for place in (d.place for d in row)], scale)
+    heights = [float(np.mean([d.zero for d in row])) for row in rows]
+    reach_mm = 0.4 * float(np.median(np.diff(heights))) if len(heights) > 1 else 8.0
+    labels = find_labels(words(paths), [d.place for row in rows for d in row], scale, reach_mm)
     named = _named(rows, labels, settings, problems)
     traces = tuple(_trace(k, [d.curve for d in row]) for k, row in enumerate(rows))
     panels = _panels(named, traces, speed_mm_s, gains_mm_mv)
@@ -144,6 +147,18 @@ class _Named:
     lead: str
     polarity: int
     confidence: float
+
+
+def _rest_level(y: Floats) -> float:
+    """The height in mm at which the line is most often: a heart rests longer than it beats."""
+    y = y[np.isfinite(y)]
+    bin_mm = 0.1
+    counts = np.bincount(np.round((y - y.min()) / bin_mm).astype(int)).astype(float)
+    smooth = np.convolve(counts, np.hanning(9), "same") if len(counts) > 9 else counts
+    near = np.abs(y - y.min() - bin_mm * int(np.argmax(smooth))) <= 3 * bin_mm
+    middle, rest = float(np.median(y)), float(y[near].mean())
+    # A line that wanders has no rest: its middle is the better guess.
+    return rest if abs(rest - middle) <= _REST_MM else middle
 
 
 def _told_apart(chains: list[Chain]) -> tuple[list[Pulse], list[Chain]]:
@@ -339,57 +354,91 @@ def _trace(row: int, curves: list[Curve]) -> Trace:
 def _panels(
     named: list[_Named], traces: tuple[Trace, ...], speed_mm_s: float, gains_mm_mv: tuple[float, float]
 ) -> tuple[Panel, ...]:
-    """The panels with their times: by place along the page where columns touch, by count where gaps part them."""
+    """The panels with their times: by place along the page where columns go on in time, else by their count."""
     rows: dict[int, list[_Named]] = {}
     for piece in sorted(named, key=lambda p: (p.row, p.x0)):
         rows.setdefault(piece.row, []).append(piece)
     most = max(len(row) for row in rows.values())
     left = min(p.x0 for p in named)
-    widths = [p.x1 - p.x0 for row in rows.values() if len(row) == most for p in row]
-    usual = float(np.median(widths))
     columns = [row for row in rows.values() if len(row) == most]
-    together = most > 1 and len(columns) == len(rows) and _same_time(columns, traces, speed_mm_s)
+    usual = float(np.median([p.x1 - p.x0 for row in columns for p in row]))
+    strips = [row[0] for row in rows.values() if most > 1 and len(row) == 1 and row[0].x1 - row[0].x0 > 1.5 * usual]
+    together = most > 1 and _same_time(columns, strips, traces, speed_mm_s)
     panels: list[Panel] = []
     for row in rows.values():
-        rhythm = most > 1 and len(row) == 1 and row[0].x1 - row[0].x0 > 1.5 * usual
-        gaps = [b.x0 - a.x1 for a, b in pairwise(row)]
+        column_s = _column_s(row, speed_mm_s)
         for k, p in enumerate(row):
-            start_mm = p.x0 - left
-            if together:
-                start_mm = p.x0 - min(other[k].x0 for other in columns)
-            elif len(row) > 1 and min(gaps) > _GAP_MM:
-                start_mm = p.x0 - left - sum(gaps[:k])
+            start_s = (p.x0 - left) / speed_mm_s
+            if together and len(row) == most:
+                start_s = (p.x0 - min(other[k].x0 for other in columns)) / speed_mm_s
+            elif column_s is not None:
+                start_s = (row[0].x0 - left) / speed_mm_s + k * column_s
             gain = gains_mm_mv[1] if p.lead in CHEST_LEADS else gains_mm_mv[0]
-            start_s = start_mm / speed_mm_s
             panels.append(
-                Panel(p.lead, p.row, k, p.x0, p.x1, p.zero, start_s, gain, p.polarity, rhythm, p.confidence)
+                Panel(p.lead, p.row, k, p.x0, p.x1, p.zero, start_s, gain, p.polarity, p in strips, p.confidence)
             )
     return tuple(panels)
 
 
-def _same_time(columns: list[list[_Named]], traces: tuple[Trace, ...], speed_mm_s: float) -> bool:
+def _column_s(row: list[_Named], speed_mm_s: float) -> float | None:
+    """Seconds from one column to the next where a gap on the paper parts them; None where place along the page is time.
+
+    What is a multiple of half a second tells: the distance of the columns (some devices leave out the last samples of
+    each), or their length (others print a gap between them). Without either a gap counts when it is wide.
+    """
+    if len(row) < 2:
+        return None
+    distance = float(np.median([b.x0 - a.x0 for a, b in pairwise(row)])) / speed_mm_s
+    length = float(np.median([p.x1 - p.x0 for p in row[:-1]])) / speed_mm_s
+    nominal = round(2 * length) / 2
+    off_distance, off_length = abs(distance - round(2 * distance) / 2), abs(length - nominal)
+    if (distance - length) * speed_mm_s <= 0.2 or off_distance <= min(off_length, 0.012):
+        return None
+    if off_length <= 0.012:
+        return nominal
+    return length if (distance - length) * speed_mm_s > _GAP_MM else None
+
+
+def _same_time(
+    columns: list[list[_Named]], strips: list[_Named], traces: tuple[Trace, ...], speed_mm_s: float
+) -> bool:
     """Whether all columns show the same seconds: then the beats of every column stand at the same places in it.
 
-    By chance those of a regular rhythm agree to 6 ms once in a hundred pages.
+    A rhythm strip tells it best: the beats of a column stand over those of the strip below it, or over those of the
+    strip's beginning. Without a strip the columns are compared. Chest and limb leads have their steepest moment up to
+    25 ms apart, and by chance the beats of a regular rhythm agree so well once in twenty pages: in two columns of six,
+    which are printed both ways, that is worth it; elsewhere they must agree to 6 ms.
     """
     by_row = {t.row: t for t in traces}
     step = 0.002 * speed_mm_s
     width = min(p.x1 - p.x0 for row in columns for p in row)
     place = np.arange(0, width - step, step)
-    activity = []
-    for k in range(len(columns[0])):
+
+    def activity(pieces: list[_Named], x_mm: float | None = None) -> Floats:
         total = np.zeros(len(place) - 1)
-        for row in columns:
-            trace = by_row[row[k].row]
+        for p in pieces:
+            trace = by_row[p.row]
             known = np.isfinite(trace.y_mm)
-            total += np.abs(np.diff(np.interp(row[k].x0 + place, trace.x_mm[known], trace.y_mm[known])))
+            at = (p.x0 if x_mm is None else x_mm) + place
+            total += np.abs(np.diff(np.interp(at, trace.x_mm[known], trace.y_mm[known])))
         smooth = np.convolve(total, np.hanning(13), "same")
-        activity.append(smooth - smooth.mean())
-    for other in activity[1:]:
-        product = np.correlate(activity[0], other, "full")
-        best = int(np.argmax(product))
-        size = float(np.linalg.norm(activity[0]) * np.linalg.norm(other))
-        if abs(best - (len(other) - 1)) > 3 or size == 0 or product[best] < 0.85 * size:
+        return np.asarray((smooth - smooth.mean()) / max(float(np.linalg.norm(smooth - smooth.mean())), 1e-12))
+
+    by_column = [activity([row[k] for row in columns]) for k in range(len(columns[0]))]
+    reach = 12 if strips or (len(columns), len(columns[0])) == (6, 2) else 3
+
+    def likeness(a: Floats, b: Floats) -> float:
+        middle = len(a) - 1
+        return float(np.correlate(a, b, "full")[middle - reach : middle + reach + 1].max())
+
+    if strips:
+        first = columns[0][0].x0
+        here = [likeness(a, activity(strips, p.x0)) for a, p in zip(by_column[1:], columns[0][1:], strict=True)]
+        begin = [likeness(a, activity(strips, first)) for a in by_column[1:]]
+        return float(np.mean(begin)) > float(np.mean(here)) + 0.1
+    for other in by_column[1:]:
+        everywhere = np.correlate(by_column[0], other, "full")
+        if likeness(by_column[0], other) < max(0.6, float(everywhere.max()) - 1e-9):
             return False
     return True
 

@@ -43,13 +43,14 @@ class Lock:
     y_mm: Array
     heavy: float
     light: float
+    coherent: tuple[float, ...] = ()
 
 
 def _grown(shift: Array, quality: Array, period: float, least: float) -> tuple[Array, Array]:
     """Shifts (rows, columns) known modulo ``period`` made continuous, and their weights.
 
     From the best cell outward, best first; a cell of less than the ``least`` quality, or that disagrees with those already taken
-    around it by more than a fifth of the period, is carried over but weighs nothing.
+    around it by more than a third of the period, is carried over but weighs nothing.
     """
     rows, columns = shift.shape
     out, weight = [[0.0] * columns for _ in range(rows)], [[-1.0] * columns for _ in range(rows)]
@@ -68,7 +69,7 @@ def _grown(shift: Array, quality: Array, period: float, least: float) -> tuple[A
                     mean += weight[i][j] * out[i][j]
         near = mean / total if total > 0 else near
         step = (s[r][c] - near + period / 2) % period - period / 2
-        good = q[r][c] >= least and abs(step) < 0.2 * period
+        good = q[r][c] >= least and abs(step) < 0.32 * period
         out[r][c], weight[r][c] = (near + step, q[r][c]) if good else (near, 0.0)
         for i, j in ((r - 1, c), (r + 1, c), (r, c - 1), (r, c + 1)):
             if 0 <= i < rows and 0 <= j < columns and weight[i][j] < 0:
@@ -191,6 +192,13 @@ def _final_field(shift: Array, weight: Array) -> tuple[Array, Array]:
     return smooth_field(shift, trusted, stiffness), np.abs(a - b) / 2
 
 
+def _coherence(harmonics: Spectrum, trust: Array) -> tuple[float, float]:
+    """Part of the energy of the heavy lines' and of the 1 mm lines' harmonics that is the same in all cells."""
+    mean = np.abs(np.einsum("rc,rck->k", trust, harmonics) / (trust.sum() + 1e-12)) ** 2
+    all_ = np.einsum("rc,rck->k", trust, np.abs(harmonics) ** 2) / (trust.sum() + 1e-12)
+    return float(mean[[0, 1, 2, 3]].sum() / all_[[0, 1, 2, 3]].sum()), float(mean[4] / all_[4])
+
+
 def _finished(ink: NDArray[np.float32], page_map: PageMap, region_px: Box, heavy: float) -> Lock:
     """The last correction, cell by cell, with what is known about its errors."""
     cells = cut_cells(ink, page_map, region_px)
@@ -213,6 +221,7 @@ def _finished(ink: NDArray[np.float32], page_map: PageMap, region_px: Box, heavy
         cells.y_mm,
         heavy,
         float(template[:, [4, 9]].sum() / (template.sum() + 1e-9)),
+        tuple(g for h, f in zip(cells.axes, found, strict=True) for g in _coherence(h, _trust(f.strength, cells.coverage))),
     )
 
 

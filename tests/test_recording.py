@@ -62,6 +62,18 @@ def test_save_goes_by_the_suffix(tmp_path: Path) -> None:
     np.testing.assert_allclose(load(path)["II"], recording["II"], atol=1e-4)
 
 
+def test_text_and_notebook_say_the_same() -> None:
+    recording = _recording()
+    assert "1 lead, 0.50 s at 500 Hz" in repr(recording)
+    assert "1 lead, 0.50 s at 500 Hz" in recording._repr_html_()
+    assert "<svg" in recording._repr_html_()
+
+
+def test_plot_is_a_drawing_to_scale(tmp_path: Path) -> None:
+    path = _recording().plot("12x1", speed_mm_s=50).save(tmp_path / "plot.svg")
+    assert "50 mm/s" in path.read_text()
+
+
 def test_empty_is_the_answer_for_a_page_that_could_not_be_read() -> None:
     empty = Recording.empty(250)
     assert (len(empty), empty.status, empty.leads, empty.fs_hz) == (0, "failed", (), 250)

@@ -11,11 +11,14 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from ecglift.pipeline import Digitizer, Run
 from ecglift.problem import Problem, Status
 from ecglift.settings import Settings
+
+if TYPE_CHECKING:
+    from ecglift.draw.report import IndexEntry
 
 SUFFIXES: Final[frozenset[str]] = frozenset(
     {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".pdf", ".heic", ".heif"}
@@ -52,7 +55,8 @@ class Output:
 class PageResult:
     """How one page went: ``summary`` as :meth:`ecglift.pipeline.Run.to_dict`, ``written`` the files that hold it.
 
-    ``skipped``: a page without an ECG in a source that has one on another page.
+    ``skipped``: a page without an ECG in a source that has one on another page. ``entry``: of the page's report in the
+    folder's index.
     """
 
     source: str
@@ -61,6 +65,7 @@ class PageResult:
     summary: dict[str, Any]
     written: tuple[Path, ...] = ()
     skipped: bool = False
+    entry: IndexEntry | None = None
 
 
 def expand(sources: Iterable[str]) -> list[str]:
@@ -102,18 +107,32 @@ def plan(sources: Iterable[str], stdin: bytes | None = None) -> list[Job]:
 def digitize_job(job: Job, settings: Settings, output: Output | None) -> tuple[PageResult, ...]:
     """One result for every page of a source; the recordings of the pages that could be read are written.
 
-    The first page with an ECG gets the job's stem, each further one "-page" and its number after it.
+    The first page with an ECG gets the job's stem, so does the only page of a source; each other page has "-page" and
+    its number after the stem.
     """
     results: list[PageResult] = []
     named = False
-    for run in Digitizer(settings).pages(job.source if job.data is None else job.data):
-        stem = f"{job.stem}-page{run.page.index + 1}" if named and run.page else job.stem
-        named = named or run.status != "failed"
+    for run, number, is_only in _numbered(Digitizer(settings).pages(job.source if job.data is None else job.data)):
+        first_read = run.status != "failed" and not named
+        named |= first_read
+        stem = job.stem if first_read or is_only else f"{job.stem}-page{number}"
         results.append(_result(job, run) if output is None else _written(job, run, stem, output))
     if not named:
         return tuple(results)
     elsewhere = (r.status == "failed" and any(p.code in NO_ECG for p in r.problems) for r in results)
     return tuple(replace(r, skipped=skipped) for r, skipped in zip(results, elsewhere, strict=True))
+
+
+def _numbered(runs: Iterable[Run]) -> Iterator[tuple[Run, int, bool]]:
+    """Each run, its number from 1, and whether it is the only one: the first waits for the second."""
+    waiting: Run | None = None
+    for number, run in enumerate(runs):
+        if waiting is not None:
+            yield waiting, number, False
+        waiting = run
+    if waiting is not None:
+        last = number + 1
+        yield waiting, last, last == 1
 
 
 def _result(job: Job, run: Run, written: tuple[Path, ...] = ()) -> PageResult:
@@ -132,7 +151,13 @@ def _written(job: Job, run: Run, stem: str, output: Output) -> PageResult:
             problems.append(Problem("cannot-write", "output", f"{what} could not be written: {error}", "error"))
     for problem in problems:
         run = run.failed(problem)
-    return _result(job, run, tuple(written))
+    result = _result(job, run, tuple(written))
+    if not output.report:
+        return result
+    from ecglift.draw.report import index_entry, story_of
+
+    entry = index_entry(story_of(run, run.settings.deidentify), f"{stem}.report.html")
+    return replace(result, entry=entry)
 
 
 def _writers(run: Run, base: Path, output: Output) -> Iterator[tuple[str, Callable[[], Path]]]:
@@ -146,6 +171,9 @@ def _writers(run: Run, base: Path, output: Output) -> Iterator[tuple[str, Callab
     if output.overlay and run.page is not None:
         path = base.with_name(f"{base.name}.overlay.png")
         yield path.name, partial(_save_overlay, run, path)
+    if output.report:
+        path = base.with_name(f"{base.name}.report.html")
+        yield path.name, partial(_save_report, run, path)
 
 
 def _save_overlay(run: Run, path: Path) -> Path:
@@ -161,6 +189,22 @@ def _save_overlay(run: Run, path: Path) -> Path:
         deidentify=run.settings.deidentify,
     )
     path.write_bytes(overlay_png(drawn))
+    return path
+
+
+def _save_report(run: Run, path: Path) -> Path:
+    from ecglift.draw.report import page_report, story_of
+
+    path.write_text(page_report(story_of(run, run.settings.deidentify)), encoding="utf-8")
+    return path
+
+
+def write_index(folder: Path, entries: Iterable[IndexEntry]) -> Path:
+    """The file ``folder``/index.html, which leads to every page's report, the worst first."""
+    from ecglift.draw.report import index_report
+
+    path = folder / "index.html"
+    path.write_text(index_report(tuple(entries)), encoding="utf-8")
     return path
 
 

@@ -115,7 +115,7 @@ def digitize(
     overlay
         Also write STEM.overlay.png: what was read, drawn over the page.
     report
-        Also write STEM.report.html: page, redrawn ECG, checks and problems.
+        Also write STEM.report.html: page, redrawn ECG, checks, problems; and an index.html of several pages.
     as_json
         Print one JSON object a page instead of the names of the files written.
     deidentify
@@ -123,7 +123,7 @@ def digitize(
     jobs
         Pages read at the same time; 0: one per core.
     """
-    from ecglift.batch import Output, digitize_files, expand, plan
+    from ecglift.batch import Output, digitize_files, expand, plan, write_index
 
     for source in sources:  # "-" made the parser take whatever begins with one
         if source.startswith("-") and source != "-":
@@ -158,10 +158,16 @@ def digitize(
         folder = Path(scratch) if to_stdout else output
         target = None if folder is None else Output(folder, formats, overlay, report)
         failed = False
+        entries = []
         results = digitize_files(planned, settings, target, _processes(jobs))
         for pages in _progress(results, len(planned), _told_pages):
             failed |= any(page.status == "failed" and not page.skipped for page in pages)
             _print_pages(pages, as_json, to_stdout)
+            entries += [page.entry for page in pages if page.entry]
+        if output is not None and len(entries) > 1:
+            index = write_index(output, entries)
+            if not as_json:
+                print(index)
     return SOME_FAILED if failed else READ
 
 

@@ -76,6 +76,7 @@ def drawn_turn(rng: np.random.Generator, s: CaptureSettings, spread_deg: float) 
 
 
 def turned_size(width: float, height: float, degrees: float) -> tuple[float, float]:
+    """(width, height) of the upright box around a turned rectangle."""
     a = math.radians(degrees)
     c, n = abs(math.cos(a)), abs(math.sin(a))
     return width * c + height * n, width * n + height * c
@@ -140,6 +141,26 @@ def subject_mm(page: Page) -> warp.Box:
     x0, x1 = min(p.x0_mm for p in panels) - 8, max(p.x1_mm for p in panels) + 4
     y0, y1 = min(p.baseline_mm for p in panels) - 14, max(p.baseline_mm for p in panels) + 12
     return max(x0, 0.0), max(y0, 0.0), min(x1, page.width_mm), min(y1, page.height_mm)
+
+
+def between_boxes(box: warp.Box, page: Page, rng: np.random.Generator) -> warp.Box:
+    """A part of the page somewhere between ``box`` and the traces alone: what somebody cut out."""
+    x0, y0, x1, y1 = (a + (b - a) * float(rng.random()) for a, b in zip(box, subject_mm(page), strict=True))
+    return x0, y0, x1, y1
+
+
+def cropped(image: Image, page_map: PageMap, box_mm: warp.Box) -> tuple[Image, PageMap]:
+    """The upright part of a picture around ``box_mm`` of the page, and its map; the whole picture when that is not in
+    it."""
+    x0, y0, x1, y1 = box_mm
+    corners = page_map.to_px(np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]]))
+    height, width = image.shape[:2]
+    left, top = (int(v) for v in np.clip(np.floor(corners.min(axis=0)), 0, [width, height]))
+    right, bottom = (int(v) for v in np.clip(np.ceil(corners.max(axis=0)) + 1, 0, [width, height]))
+    if right - left < 16 or bottom - top < 16:
+        return image, page_map
+    shift: Matrix = np.array([[1, 0, -left], [0, 1, -top], [0, 0, 1.0]])
+    return np.ascontiguousarray(image[top:bottom, left:right]), page_map.after(shift)
 
 
 def framed(

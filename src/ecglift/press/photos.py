@@ -79,10 +79,10 @@ def _relief(shape: warp.Shape, back: warp.Inverse, rng: np.random.Generator, dep
 def photographed(
     page: Page, rng: np.random.Generator, s: CaptureSettings, style: PhotoStyle, wear: damage.Wear | None = None
 ) -> Drawn:
+    """A sheet with some ``wear`` on a table, as a phone sees it and sends it on."""
     px_per_mm = scale(page, rng, s, 3.0, 10.0, 1.7 if not style.crop else 1.0)
-    before = between(rng, 1.0, 2.0) if rng.random() < 0.5 and px_per_mm < 6 else 1.0
-    before = min(before, 9.0 / px_per_mm) if px_per_mm < 9 else 1.0
-    before = max(before, 1.0)
+    # Pictures that were sent on are shrunk copies of larger ones.
+    before = min(between(rng, 1.0, 2.0), 9.0 / px_per_mm) if px_per_mm < 6 and rng.random() < 0.5 else 1.0
     sensor_scale = px_per_mm * before
     rotation, turns = drawn_turn(rng, s, 2.5)
     tilt = style.tilt_deg * (0.3 + 0.7 * s.severity)
@@ -196,18 +196,22 @@ def developed(
 
 
 def photo(page: Page, rng: np.random.Generator, s: CaptureSettings) -> Drawn:
+    """A photo of the whole page."""
     return photographed(page, rng, s, PhotoStyle())
 
 
 def photo_crop(page: Page, rng: np.random.Generator, s: CaptureSettings) -> Drawn:
+    """A photo that shows little more than the traces, or not even all of them."""
     return photographed(page, rng, s, PhotoStyle(crop=True))
 
 
 def photo_folded(page: Page, rng: np.random.Generator, s: CaptureSettings) -> Drawn:
+    """A photo of a page that was folded, and perhaps crumpled."""
     return photographed(page, rng, s, PhotoStyle(crop=bool(rng.random() < 0.5), fold=1.0, crumple_mm=0.4))
 
 
 def stained(page: Page, rng: np.random.Generator, s: CaptureSettings) -> Drawn:
+    """A page that was spilled on, mostly in a photo."""
     wear = damage.stained(rng, page.width_mm, page.height_mm, s.severity)
     if rng.random() < 0.2:
         return scanned(page, rng, s, "colour", wear)
@@ -215,6 +219,7 @@ def stained(page: Page, rng: np.random.Generator, s: CaptureSettings) -> Drawn:
 
 
 def damaged(page: Page, rng: np.random.Generator, s: CaptureSettings) -> Drawn:
+    """A photo of a page that was torn, taped, folded, crumpled and bleached."""
     wear = damage.damaged(rng, page.width_mm, page.height_mm, s.severity)
     style = PhotoStyle(crop=bool(rng.random() < 0.35), wave_deg=9.0, curl_deg=32.0, fold=1.0, crumple_mm=0.9)
     return photographed(page, rng, s, style, wear)

@@ -15,12 +15,13 @@ from ecglift.press import damage, optics, warp
 from ecglift.press.frame import (
     CaptureSettings,
     Drawn,
+    between_boxes,
+    cropped,
     drawn_turn,
     laid_on,
     rendered,
     resized,
     scale,
-    subject_mm,
     turned_size,
 )
 from ecglift.press.optics import Image
@@ -38,7 +39,7 @@ def clean(page: Page, rng: np.random.Generator, s: CaptureSettings) -> Drawn:
     if rotation == 0.0 and turns == 0:
         box: warp.Box = (0.0, 0.0, page.width_mm, page.height_mm)
         if not s.plain and rng.random() < 0.3:
-            box = _cropped(box, subject_mm(page), rng)
+            box = between_boxes(box, page, rng)
         image = render(page, px_per_mm, box)
         page_map = PageMap.scale(px_per_mm, (-0.5 - box[0] * px_per_mm, -0.5 - box[1] * px_per_mm))
     else:
@@ -59,12 +60,6 @@ def clean(page: Page, rng: np.random.Generator, s: CaptureSettings) -> Drawn:
     return image, replace(page_map, residual_mm=0.0), meta
 
 
-def _cropped(box: warp.Box, inner: warp.Box, rng: np.random.Generator) -> warp.Box:
-    """A box somewhere between ``box`` and the ``inner`` one."""
-    x0, y0, x1, y1 = (a + (b - a) * float(rng.random()) for a, b in zip(box, inner, strict=True))
-    return x0, y0, x1, y1
-
-
 def _scan_map(
     page: Page, rng: np.random.Generator, s: CaptureSettings, px_per_mm: tuple[float, float]
 ) -> tuple[PageMap, tuple[int, int]]:
@@ -76,19 +71,17 @@ def _scan_map(
     if rng.random() < 0.6:
         width_mm, height_mm = (v + rng.uniform(-5, 12) for v in (width_mm, height_mm))
     frame = max(round(width_mm * px_per_mm[0]), 16), max(round(height_mm * px_per_mm[1]), 16)
-    quarter = turns % 2 == 1
-    page_map = warp.affine_map(page.width_mm, page.height_mm, px_per_mm, 0.0, frame)
     turn = warp.affine_map(0.0, 0.0, (1.0, 1.0), total, (1, 1)).homography
     # The turn happens on the glass, before the scanner's unequal scales: mm about the page's middle → turned mm → px.
     centre = np.array([[1, 0, -page.width_mm / 2], [0, 1, -page.height_mm / 2], [0, 0, 1.0]])
     stretch = np.array([[px_per_mm[0], 0, (frame[0] - 1) / 2], [0, px_per_mm[1], (frame[1] - 1) / 2], [0, 0, 1.0]])
     shift = np.array([[1, 0, rng.normal(0, 1.0)], [0, 1, rng.normal(0, 1.0)], [0, 0, 1.0]])
     homography = stretch @ shift @ turn @ centre
-    page_map = PageMap(homography, residual_mm=0.0)
+    page_map = PageMap(homography)
     if rng.random() < 0.5:
         shape = warp.flat_shape(page.width_mm, page.height_mm, 5.0)
         nodes = shape.nodes_mm()
-        along = nodes[..., 0 if quarter else 1]
+        along = nodes[..., turns % 2 - 1]  # the page's axis that lies along the feed
         error_mm = sum(
             rng.normal(0, 0.08) * np.sin(2 * np.pi * along / rng.uniform(60, 500) + rng.uniform(0, 6.3)) * s.severity
             for _ in range(3)
@@ -107,6 +100,8 @@ def scanned(
     wear: damage.Wear | None = None,
     printer: Callable[[Image, float], Image] | None = None,
 ) -> Drawn:
+    """A page with some ``wear``, perhaps from a ``printer``, on a scanner: lid, dust, streaks, gamma, noise,
+    threshold, JPEG."""
     px_per_mm = scale(page, rng, s, 2.8, 12.0, 1.05)
     stretch = 1 + rng.normal(0, 0.004) * s.severity
     page_map, shape = _scan_map(page, rng, s, (px_per_mm * stretch, px_per_mm / stretch))
@@ -146,6 +141,8 @@ def scanned(
         how = str(rng.choice(["threshold", "ordered", "diffused"], p=[0.7, 0.1, 0.2]))
         image = optics.as_rgb(optics.bilevel(grey, rng, ink + (paper - ink) * rng.uniform(0.5, 0.85), how))
         meta["dither"] = how
+    if rng.random() < 0.15:
+        image, page_map = cropped(image, page_map, between_boxes((0, 0, page.width_mm, page.height_mm), page, rng))
     if rng.random() < 0.2 and px_per_mm > 4:
         image, page_map = resized(image, page_map, float(rng.uniform(max(0.5, 2.8 / px_per_mm), 1.0)))
     if rng.random() < (0.25 if tone == "bilevel" else 0.75):
@@ -155,6 +152,7 @@ def scanned(
 
 
 def _edge_shadow(image: Image, alpha: Image, rng: np.random.Generator, px_per_mm: float) -> Image:
+    """The lid darkened beside the sheet's edge."""
     height, width = alpha.shape
     k = 4
     small = cv2.resize(alpha, (max(width // k, 2), max(height // k, 2)), interpolation=cv2.INTER_AREA)
@@ -164,10 +162,12 @@ def _edge_shadow(image: Image, alpha: Image, rng: np.random.Generator, px_per_mm
 
 
 def colour_scan(page: Page, rng: np.random.Generator, s: CaptureSettings) -> Drawn:
+    """A flatbed scan in colour."""
     return scanned(page, rng, s, "colour")
 
 
 def bw_scan(page: Page, rng: np.random.Generator, s: CaptureSettings) -> Drawn:
+    """A flatbed scan in grey or in black and white."""
     return scanned(page, rng, s, "grey" if rng.random() < 0.6 else "bilevel")
 
 
@@ -193,6 +193,7 @@ def printer(rng: np.random.Generator) -> Callable[[Image, float], Image]:
 
 
 def print_scan(page: Page, rng: np.random.Generator, s: CaptureSettings) -> Drawn:
+    """A print-out, its tints broken into dots, and a scan of it."""
     screened = printer(rng)
     tone: Tone = rng.choice(np.array(["colour", "grey", "bilevel"]), p=[0.6, 0.3, 0.1])
     return scanned(page, rng, s, tone, printer=screened)
@@ -241,9 +242,11 @@ def fax(page: Page, rng: np.random.Generator, s: CaptureSettings) -> Drawn:
 
 
 def mould_colour(page: Page, rng: np.random.Generator, s: CaptureSettings) -> Drawn:
+    """A mouldy page scanned in colour."""
     return scanned(page, rng, s, "colour", damage.mouldy(rng, page.width_mm, page.height_mm, s.severity))
 
 
 def mould_bw(page: Page, rng: np.random.Generator, s: CaptureSettings) -> Drawn:
+    """A mouldy page scanned in grey."""
     # Where mould is as dark as ink a fixed threshold would swallow the trace, so these stay grey.
     return scanned(page, rng, s, "grey", damage.mouldy(rng, page.width_mm, page.height_mm, s.severity))

@@ -229,6 +229,8 @@ def _find_beats(x: Values) -> NDArray[np.int64]:
     feature = _smooth(feature, round(0.05 * FS_HZ))
     reach = round(_REFRACTORY_S * FS_HZ)
     tops = _local_maxima(feature, reach)
+    # A usual QRS stands near 1 by construction; what is nearly flat would only blur what is usual.
+    tops = tops[feature[tops] > 0.08]
     if not len(tops):
         return np.zeros(0, np.int64)
     heights = feature[tops]
@@ -286,7 +288,7 @@ def _aligned(x: Values, peaks: NDArray[np.int64]) -> tuple[NDArray[np.int64], ND
         if alike.sum() < max(1, len(peaks) / 3):
             break
         usual = alike
-        peaks = peaks + np.where(usual, shift, 0)
+        peaks = np.clip(peaks + np.where(usual, shift, 0), 0, x.shape[1] - 1)
     return peaks, usual
 
 

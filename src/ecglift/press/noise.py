@@ -35,7 +35,7 @@ def draw_noise(rng: np.random.Generator) -> Noise:
         wander_mv=min(sometimes(0.75, 0.03, 0.8), 0.4),
         hum_mv=min(sometimes(0.3, 0.005, 0.7), 0.04),
         mains_hz=float(rng.choice([50.0, 60.0])),
-        muscle_mv=min(sometimes(0.7, 0.01, 0.8), 0.08),
+        muscle_mv=min(sometimes(0.65, 0.005, 0.8), 0.04),
         contact_mv=min(sometimes(0.95, 0.0035, 0.6), 0.02),
         jerks=int(rng.random() < 0.04),
     )
@@ -71,7 +71,7 @@ def electrode_noise(
     if noise.muscle_mv:
         spectrum = np.fft.rfft(rng.standard_normal((electrodes, n)))
         f = np.fft.rfftfreq(n, 1 / fs_hz)
-        spectrum *= np.where(f < 20, f / 20, 1.0) / np.sqrt(1 + (f / 90) ** 4)
+        spectrum *= np.where(f < 20, f / 20, 1.0) / np.sqrt(1 + (f / 70) ** 4)
         muscle = np.fft.irfft(spectrum, n)
         nodes = rng.lognormal(0, 0.7, (electrodes, max(int(n / fs_hz), 1) + 2))
         burst = np.stack([np.interp(t, np.arange(nodes.shape[1]), row) for row in nodes])

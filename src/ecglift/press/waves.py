@@ -258,7 +258,7 @@ def draw_heart(
     has = set(conditions)
     none = _sources([(0, 10, (0, 0, 0), (0, 0, 0))]).through(torso)
     p_sources = _varied(rng, _P, size=0.25, turn=0.18, place=0.8)
-    p = p_sources.through(torso).scaled(voltage * rng.uniform(0.6, 1.3) * (1.7 if "large-p" in has else 1.0))
+    p = p_sources.through(torso).scaled(voltage * rng.uniform(0.45, 1.1) * (1.7 if "large-p" in has else 1.0))
 
     speed = rng.uniform(1.0, 1.35)
     if "lbbb" in has:

@@ -184,7 +184,7 @@ def _read(pdf: bytes, page_index: int) -> PagePaths:
             raise fail("pdf-broken", STAGE, message) from error
         lines = _Lines(c)
         for k in range(c.FPDFPage_CountObjects(page.raw)):
-            lines.add(c.FPDFPage_GetObject(page.raw, k), np.eye(3), 0)
+            lines.add(c.FPDFPage_GetObject(page.raw, k), (1.0, 0.0, 0.0, 1.0, 0.0, 0.0), 0)
         to_page = _to_shown(page.get_cropbox(), page.get_rotation())
         width, height = page.get_size()
         letters, boxes, origins, fonts = _letters(c, page)
@@ -229,6 +229,10 @@ def _apply(matrix: Floats, points: Floats) -> Floats:
     return np.asarray(points @ matrix[:2, :2].T + matrix[:2, 2])
 
 
+Affine = tuple[float, float, float, float, float, float]
+"""(a, b, c, d, e, f) of PDF: x' = a·x + c·y + e, y' = b·x + d·y + f."""
+
+
 class _Lines:
     """Gathers the lines of a page while its objects, and the forms among them, are walked through."""
 
@@ -245,23 +249,33 @@ class _Lines:
         self.paths = 0
         self.image_area = 0.0
 
-    def add(self, thing: Any, outer: Floats, depth: int) -> None:
-        """Adds a page object; ``outer`` (3, 3) maps its coordinates to the page's."""
+    def add(self, thing: Any, outer: Affine, depth: int) -> None:
+        """Adds a page object; ``outer`` maps its coordinates to the page's."""
         c = self.c
         kind = c.FPDFPageObj_GetType(thing)
         own = c.FS_MATRIX()
         c.FPDFPageObj_GetMatrix(thing, own)
-        matrix = outer @ np.array([[own.a, own.c, own.e], [own.b, own.d, own.f], [0, 0, 1.0]])
+        # Plain numbers: a page may hold 50,000 paths of two points, for which arrays are too slow.
+        a, b, cc, d, e, f = outer
+        matrix = (
+            a * own.a + cc * own.b,
+            b * own.a + d * own.b,
+            a * own.c + cc * own.d,
+            b * own.c + d * own.d,
+            a * own.e + cc * own.f + e,
+            b * own.e + d * own.f + f,
+        )
         if kind == c.FPDF_PAGEOBJ_PATH:
             self._add_path(thing, matrix)
         elif kind == c.FPDF_PAGEOBJ_IMAGE:
-            self.image_area += abs(float(np.linalg.det(matrix[:2, :2])))
+            self.image_area += abs(matrix[0] * matrix[3] - matrix[1] * matrix[2])
         elif kind == c.FPDF_PAGEOBJ_FORM and depth < _MAX_DEPTH:
             for k in range(c.FPDFFormObj_CountObjects(thing)):
                 self.add(c.FPDFFormObj_GetObject(thing, k), matrix, depth + 1)
 
-    def _add_path(self, thing: Any, matrix: Floats) -> None:
+    def _add_path(self, thing: Any, matrix: Affine) -> None:
         c = self.c
+        ma, mb, mc, md, me, mf = matrix
         fill, stroke = ctypes.c_int(), ctypes.c_int()
         c.FPDFPath_GetDrawMode(thing, fill, stroke)
         if not (fill.value or stroke.value):
@@ -271,7 +285,7 @@ class _Lines:
         colour = (channels[0].value, channels[1].value, channels[2].value)
         width = ctypes.c_float()
         c.FPDFPageObj_GetStrokeWidth(thing, width)
-        scale = float(np.sqrt(abs(np.linalg.det(matrix[:2, :2]))))
+        scale = abs(ma * md - mb * mc) ** 0.5
         dashed = bool(stroke.value) and c.FPDFPageObj_GetDashCount(thing) > 0
         x, y = ctypes.c_float(), ctypes.c_float()
         count = c.FPDFPath_CountSegments(thing)
@@ -292,13 +306,14 @@ class _Lines:
             if kind == c.FPDF_SEGMENT_MOVETO or not starts:
                 starts.append(len(raw))
                 closed.append(False)
-            raw.append((x.value, y.value))
+            u, v = x.value, y.value
+            raw.append((ma * u + mc * v + me, mb * u + md * v + mf))
             if c.FPDFPathSegment_GetClose(segment):
                 closed[-1] = True
         if not raw:
             return
         base = len(self.points)
-        self.points.extend(map(tuple, _apply(matrix, np.array(raw)).tolist()))
+        self.points.extend(raw)
         for start, is_closed in zip(starts, closed, strict=True):
             self.starts.append(base + start)
             self.colour.append(colour)

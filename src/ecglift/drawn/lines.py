@@ -69,6 +69,9 @@ def fit_lattice(positions: Floats) -> Lattice | None:
             return None
         pitch, offset = (float(v) for v in np.polyfit(index[near], values[near], 1))
         index = np.round((values - offset) / pitch)
+    close = np.abs(values - offset - pitch * index)
+    close = close <= max(3 * float(np.median(close)), 0.01)
+    pitch, offset = (float(v) for v in np.polyfit(index[close], values[close], 1))
     share = float((np.abs(values - offset - pitch * index) <= 0.08 * pitch).mean())
     return Lattice(pitch, offset, share) if share >= 0.9 else None
 
@@ -101,7 +104,7 @@ def find_scale(paths: PagePaths) -> Scale:
 
 def _line_lattices(paths: PagePaths, axis: int) -> tuple[list[Lattice], frozenset[int]]:
     """(lattices of the lines that stand at a fixed x (axis 0) or y (axis 1), finest first; numbers of those lines)."""
-    spans = np.array([np.ptp(paths.line(k), axis=0) for k in range(len(paths))]).reshape(-1, 2)
+    spans = _spans(paths)
     few = np.diff(paths.starts) <= 6
     thin = (spans[:, axis] <= 0.02 + 0.5 * paths.filled) & (spans[:, 1 - axis] >= 4.5 * PT_PER_MM) & few
     styles: dict[tuple[int, ...], dict[float, float]] = defaultdict(lambda: defaultdict(float))
@@ -125,16 +128,23 @@ def _line_lattices(paths: PagePaths, axis: int) -> tuple[list[Lattice], frozense
     return sorted(lattices, key=lambda lattice: lattice.pitch), used
 
 
+def _spans(paths: PagePaths) -> Floats:
+    """(k, 2) width and height of each line."""
+    if not len(paths):
+        return np.zeros((0, 2))
+    starts = paths.starts[:-1]
+    return np.asarray(np.maximum.reduceat(paths.points, starts) - np.minimum.reduceat(paths.points, starts))
+
+
 def _mark_positions(paths: PagePaths) -> list[Floats]:
     """x and y of the page's commonest mark, a letter of one font or a dot of one style, that stands there 200 times."""
     groups: dict[tuple[object, ...], list[Floats]] = defaultdict(list)
     for letter, font, box in zip(paths.letters, paths.fonts, paths.boxes, strict=True):
         if box[2] > box[0] and not letter.isspace():
             groups[letter, int(font)].append((box[:2] + box[2:]) / 2)
-    for k in range(len(paths)):
-        line = paths.line(k)
-        if np.ptp(line, axis=0).max() <= 0.4 * PT_PER_MM:
-            groups["dot", *paths.colour[k].tolist()].append((line.min(axis=0) + line.max(axis=0)) / 2)
+    for k in np.flatnonzero(_spans(paths).max(axis=1, initial=0.0) <= 0.4 * PT_PER_MM):
+        line = paths.line(int(k))
+        groups["dot", *paths.colour[k].tolist()].append((line.min(axis=0) + line.max(axis=0)) / 2)
     marks = max(groups.values(), key=len, default=[])
     if len(marks) < _LEAST_MARKS:
         return [np.zeros(0), np.zeros(0)]
@@ -278,11 +288,11 @@ def _dashes_joined(lines: list[Floats], dash: float) -> list[Chain]:
         begins = np.array([pieces[k][0] for k in together])
         open_rows = [row for row in rows if -0.02 <= begins[0, 0] - row[-1][-1, 0] <= dash]
         ends = np.array([row[-1][-1, 1] for row in open_rows])
-        usual = np.array([np.median([piece[0, 1] for piece in row[-40:]]) for row in open_rows])
+        usual = np.array([np.median([piece[0, 1] for piece in row]) for row in open_rows])
         # A line goes on where it was, and comes back to where it usually is; the root makes one long jump cheaper
         # than two middling ones.
         jump, stray = (np.abs(begins[:, None, 1] - heights[None, :]) for heights in (ends, usual))
-        taken, given = linear_sum_assignment(np.sqrt(jump) + np.sqrt(stray))
+        taken, given = linear_sum_assignment(np.sqrt(jump) + 2 * np.sqrt(stray))
         for k, r in zip(taken, given, strict=True):
             open_rows[r].append(pieces[together[k]])
         rows += [[pieces[k]] for k in np.delete(together, taken)]

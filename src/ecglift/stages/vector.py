@@ -92,6 +92,9 @@ def read_vector(pdf: bytes, page_index: int, settings: VectorSettings | None = N
     traces = tuple(_trace(k, [d.curve for d in row]) for k, row in enumerate(rows))
     panels = _panels(named, traces, speed_mm_s, gains_mm_mv)
     layout = Layout(_template_name(panels), panels, speed_mm_s, gains_mm_mv[0], speed_how, gain_how)
+    if sum(len(line.gaps) for line in lines) > 20:
+        message = "the traces are drawn in dashes: between them it is interpolated, rows that overlap may be mixed up"
+        problems.append(Problem("traces-dashed", STAGE, message))
     if scale.how == "page":
         message = "the page has no grid that could be read: millimetres are those of the page's own size"
         problems.append(Problem("scale-from-page", STAGE, message))

@@ -1,4 +1,4 @@
-"""Makes the example pages: a photo and a scan of two simulated patients, printed and captured by the press, with their truth.
+"""Makes the example pages, a photo and a scan of two simulated patients, printed and captured by the press.
 
 Run it in an environment with ecglift: ``python examples/make.py``. Pages change when the press changes.
 """

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = ROOT / "examples" / "scan.jpg"
 
@@ -84,7 +85,7 @@ def test_page_becomes_csv(ecglift: str, tmp_path: Path) -> None:
     assert done.stdout == f"{tmp_path / 'scan.csv'}\n"
     with (tmp_path / "scan.csv").open(newline="") as file:
         head, *rows = csv.reader(file)
-    assert head == ["time_s", *"I II III aVR aVL aVF V1 V2 V3 V4 V5 V6".split()]
+    assert head == ["time_s", *LEADS]
     np.testing.assert_allclose([float(row[0]) for row in rows], np.arange(len(rows)) / 500, atol=1e-9)
     assert len(rows) == pytest.approx(5000, abs=25)
 

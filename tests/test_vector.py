@@ -79,7 +79,7 @@ def make_page(
         strokes.append(Stroke("trace", np.stack([x, y], 1), 0.25, (0, 0, 0), p.row, f"{p.lead}@{p.column}"))
         name = (labels or {}).get(p.lead, p.lead) if labels is None or p.lead in labels or labels == {} else ""
         text = f"-{name}" if p.polarity < 0 else name
-        texts.append(Text("label", text, p.x0_mm + 1, p.baseline_mm - 6, 2.5, "Helvetica", lead=p.lead, row=p.row))
+        texts.append(Text("label", text, p.x0_mm + 1, p.baseline_mm - 6, 2.5, "default", lead=p.lead, row=p.row))
         if p.column == 0 and pulse != "none":
             x0 = left if pulse == "joined" else left - 2
             corners = [(-8, 0), (-6.5, 0), (-6.5, gain), (-1.5, gain), (-1.5, 0), (0, 0)]
@@ -92,8 +92,8 @@ def make_page(
             strokes.append(Stroke("separator", bar, 0.3, (0.4, 0.4, 0.4), p.row))
     said = f"{speed:g} mm/s  {gain:g} mm/mV  0.05-150 Hz" if scale_text is None else scale_text
     bottom = top + row_mm * t.n_rows
-    texts.append(Text("text", "Name (X, \\Y)  I 48 II. Sinusrhythmus", 20, 12, 3, "Helvetica"))
-    texts.append(Text("text", said, 20, bottom + 5, 2.5, "Helvetica"))
+    texts.append(Text("text", "Name (X, \\Y)  I 48 II. Sinusrhythmus", 20, 12, 3, "default"))
+    texts.append(Text("text", said, 20, bottom + 5, 2.5, "default"))
     width_mm, height_mm = 5 * np.ceil((end + 12) / 5), 5 * np.ceil((bottom + 12) / 5)
     paper_grid = Grid(grid, (5.0, 20.0, width_mm - 5, height_mm - 5))  # type: ignore[arg-type]
     layout = Layout(template, tuple(panels), speed, gain)

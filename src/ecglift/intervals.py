@@ -456,6 +456,10 @@ def _p_bounds(beat: Values, qrs_onset: int, last_t_end: float) -> tuple[float, f
     if np.isfinite(last_t_end):
         earliest = max(earliest, round(last_t_end) - round(0.02 * FS_HZ))
     start, stop = max(4, earliest), qrs_onset - 1
+    last_start = min(start + round(0.08 * FS_HZ), stop - round(0.11 * FS_HZ))
+    if start > _BEFORE - round(0.34 * FS_HZ) and last_start > start:
+        # The foot of T outlasts its tangent: begin where the line has come to rest.
+        start += int(np.argmin(_smooth(_velocity(beat), 13)[start:last_start]))
     if stop - start < 0.08 * FS_HZ:
         return nothing
     part = beat[:, start:stop]

@@ -20,17 +20,17 @@ _SHIFT: Final = 4
 
 RED: Final[Colour] = (204, 32, 44)
 AMBER: Final[Colour] = (240, 140, 20)
+TEAL: Final[Colour] = (0, 158, 138)
 BLUE: Final[Colour] = (0, 92, 200)
 INK: Final[Colour] = (18, 18, 28)
 
 
 def confidence_colours(confidence: NDArray[np.floating], sure: Colour = BLUE) -> NDArray[np.uint8]:
-    """(n, 3) from red (0) over amber (0.5) to ``sure`` (1); told apart by the colour-blind too, red being the
-    darkest.
-    """
-    stops = np.array([RED, AMBER, sure], float)
+    """(n, 3) from red (0) over amber (0.5) to ``sure`` (1), to blue by way of teal, which stands out from black ink."""
+    stops = {0.0: RED, 0.5: AMBER, **({0.8: TEAL} if sure == BLUE else {}), 1.0: sure}
+    at, colours = list(stops), np.array(list(stops.values()), float)
     c = np.clip(np.nan_to_num(np.asarray(confidence, float)), 0, 1)
-    return np.stack([np.interp(c, [0, 0.5, 1], stops[:, k]) for k in range(3)], axis=-1).round().astype(np.uint8)
+    return np.stack([np.interp(c, at, colours[:, k]) for k in range(3)], axis=-1).round().astype(np.uint8)
 
 
 @lru_cache(maxsize=16)

@@ -228,13 +228,22 @@ def finished(
     return np.asarray(cv2.cvtColor(cv2.merge([y, cr, cb]), cv2.COLOR_YCrCb2RGB), np.uint8)
 
 
-def toned(image: Image, exposure: float, balance: tuple[float, float, float], contrast: float, gamma: float) -> Image:
-    """The picture after exposure, white balance, gamma and an S-curve (``contrast`` 0: none, 1: strong), one table a
-    channel."""
+def toned(
+    image: Image,
+    exposure: float,
+    balance: tuple[float, float, float],
+    contrast: float,
+    gamma: float,
+    pivot: float = 1.0,
+) -> Image:
+    """The picture after exposure, white balance, gamma and an S-curve (``contrast`` 0: none, 1: strong).
+
+    ``pivot``: the brightness, 0 to 1, that ``gamma`` leaves alone: that of the paper, so that only its grid darkens.
+    """
     v = np.arange(256, dtype=np.float32) / 255
     tables = []
     for k in range(3):
-        t = np.clip(np.power(np.clip(v * exposure * balance[k], 0, 1), gamma), 0, 1)
+        t = np.clip(pivot * np.power(np.clip(v * exposure * balance[k], 0, 1) / pivot, gamma), 0, 1)
         tables.append(t + contrast * 0.5 * (t * t * (3 - 2 * t) - t))
     table = np.clip(np.stack(tables, axis=-1) * 255 + 0.5, 0, 255).astype(np.uint8)[None]
     return np.asarray(cv2.LUT(image, table), np.uint8)

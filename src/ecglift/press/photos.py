@@ -82,7 +82,7 @@ def photographed(
     """A sheet with some ``wear`` on a table, as a phone sees it and sends it on."""
     px_per_mm = scale(page, rng, s, 3.0, 10.0, 1.7 if not style.crop else 1.0)
     # Pictures that were sent on are shrunk copies of larger ones.
-    before = min(between(rng, 1.0, 2.0), 9.0 / px_per_mm) if px_per_mm < 6 and rng.random() < 0.5 else 1.0
+    before = min(between(rng, 1.0, 2.6), 9.5 / px_per_mm) if px_per_mm < 7 and rng.random() < 0.75 else 1.0
     sensor_scale = px_per_mm * before
     rotation, turns = drawn_turn(rng, s, 2.5)
     tilt = style.tilt_deg * (0.3 + 0.7 * s.severity)
@@ -113,6 +113,8 @@ def photographed(
     image, meta = _exposed(image, rng, s, shape, back, sensor_scale)
     if before > 1:
         image, page_map = resized(image, page_map, 1 / before)
+        if rng.random() < 0.4:  # programs that shrink a picture like to sharpen it
+            image = optics.finished(image, rng, 0.0, float(rng.uniform(0.2, 1.2)), float(rng.uniform(0.5, 1.0)))
     for _ in range(1 + rng.binomial(2, 0.3)):
         meta["jpeg"] = int(rng.integers(32, 97))
         image = optics.jpeg(image, meta["jpeg"], bool(rng.random() < 0.8))
@@ -148,7 +150,7 @@ def _exposed(
     pixels = image.shape[0], image.shape[1]
     grid = back.grid
     hard = 0.35 + 0.65 * s.severity
-    light = on_field(optics.ambient(rng, pixels, rng.uniform(0.1, 1.2) * hard), grid)
+    light = on_field(optics.ambient(rng, pixels, (0.1 + 1.1 * rng.uniform() ** 2) * hard), grid)
     light *= np.clip(_relief(shape, back, rng, rng.uniform(0.3, 1.0)), 0.45, 1.5)[..., None]
     light *= (1 + np.float32(rng.uniform(0, 0.012)) * optics.cloud(rng, grid, 60, 2))[..., None]
     if rng.random() < 0.45:
@@ -171,13 +173,13 @@ def developed(
     hard = 0.35 + 0.65 * s.severity
     if rng.random() < 0.3:
         image = optics.coloured_fringes(image, float(rng.normal(0, 0.0004)))
-    image = optics.blurred(image, rng, min(between(rng, 0.35, 1.6), 0.17 * px_per_mm))
+    image = optics.blurred(image, rng, min(between(rng, 0.3, 1.6), 0.16 * px_per_mm))
     middle = image[image.shape[0] // 4 : -image.shape[0] // 4 : 8, image.shape[1] // 4 : -image.shape[1] // 4 : 8]
     bright = max(float(np.percentile(middle, 70)) / 255, 0.1)
     wanted = rng.uniform(0.6, 1.02) if rng.random() < 0.88 else rng.uniform(0.35, 0.6)
     contrast = float(rng.uniform(0, 0.9))
     cast = optics.balance(rng, 0.025 if rng.random() < 0.6 else 0.08)
-    image = optics.toned(image, wanted / bright, cast, contrast, float(rng.uniform(0.85, 1.5)))
+    image = optics.toned(image, wanted / bright, cast, contrast, float(rng.uniform(0.8, 2.0)), min(wanted, 1.0))
     noise = between(rng, 0.5, 7.0) * hard
     image = optics.sensed(image, rng, min(noise, 60 * wanted * 0.2), bayer=bool(rng.random() < 0.8))
     image = optics.finished(

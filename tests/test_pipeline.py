@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from ecglift import Digitizer, Recording, Settings
+from ecglift import Digitizer, Recording, Settings, digitize, digitize_all
 from ecglift.geometry import PageMap
 from ecglift.paper import Layout, Panel
 from ecglift.pipeline import LINES, Run, Step
@@ -134,6 +135,15 @@ def test_fault_in_the_checks_does_not_lose_the_samples() -> None:
     assert run.status == "partial"
     assert run.recording.leads == ("II",)
     assert [p.code for p in run.problems] == ["internal-error"]
+
+
+def test_digitize_says_why_it_gave_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "empty.png"
+    path.write_bytes(b"")
+    recording = digitize(path)
+    assert (recording.status, len(recording)) == ("failed", 0)
+    assert [problem.code for problem in recording.problems] == ["empty-file"]
+    assert [each.status for each in digitize_all(path)] == ["failed"]
 
 
 def test_correction_redoes_only_what_follows() -> None:

@@ -128,7 +128,8 @@ class Run:
     @cached_property
     def recording(self) -> Recording:
         """Twelve leads with this run's status, problems and provenance; empty when the page could not be read."""
-        best = self.corrected or self.signal or Recording.empty(self.settings.fs_hz)
+        found = (self.corrected, self.signal, Recording.empty(self.settings.fs_hz))
+        best = next(recording for recording in found if recording is not None)
         provenance = best.provenance | self.provenance
         return replace(best, status=self.status, problems=self.problems, provenance=provenance)
 
@@ -364,5 +365,5 @@ def digitize(source: Source, **options: Any) -> Recording:
     for run in Digitizer(Settings(**options)).pages(source):
         if run.status != "failed":
             return run.recording
-        first = first or run.recording
-    return first or Recording.empty()
+        first = run.recording if first is None else first
+    return Recording.empty() if first is None else first

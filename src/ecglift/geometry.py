@@ -62,11 +62,10 @@ def _every(values: NDArray[np.float64], every: int) -> NDArray[np.float64]:
 class PageMap:
     """A smooth map between the millimetres of a sheet and the pixels of an image of it, both ways.
 
-    ``to_px(mm) = homography(mm) + residual(mm)``; the residual is a cubic spline through control points on a regular lattice in mm,
-    constant beyond its edge. ``residual_px``: (rows, columns, 2), the node (r, c) stands at ``origin_mm + step_mm·(c, r)``;
-    an empty lattice (0, 0, 2) is a pure homography. ``residual_mm``: how well what was measured fits (rms, NaN when not measured);
-    ``confidence``: 0 to 1.
-    """
+    ``to_px(mm) = homography(mm) + residual(mm)``; the residual is a cubic spline through control points on a regular
+    lattice in mm, constant beyond its edge. ``residual_px``: (rows, columns, 2), the node (r, c) stands at ``origin_mm
+    + step_mm·(c, r)``; an empty lattice (0, 0, 2) is a pure homography. ``residual_mm``: how well what was measured
+    fits (rms, NaN when not measured); ``confidence``: 0 to 1."""
 
     homography: Matrix
     origin_mm: tuple[float, float] = (0.0, 0.0)
@@ -86,7 +85,8 @@ class PageMap:
             raise ValueError(f"residual_px must be (rows, columns, 2), got {self.residual_px.shape}")
         object.__setattr__(self, "_inverse", np.linalg.inv(self.homography))
         coefficients = [
-            spline_filter(self.residual_px[..., k], order=3, mode="nearest") if self.residual_px.size else None for k in (0, 1)
+            spline_filter(self.residual_px[..., k], order=3, mode="nearest") if self.residual_px.size else None
+            for k in (0, 1)
         ]
         object.__setattr__(self, "_coefficients", coefficients)
 
@@ -112,7 +112,8 @@ class PageMap:
         return px + self._residual(mm.reshape(-1, 2)).reshape(mm.shape) if self.residual_px.size else px
 
     def to_mm(self, px: Points, iterations: int = 12) -> Points:
-        """Millimetres (..., 2) on the sheet that are seen at the image's pixels ``px`` (..., 2): fixed point, to 1e-6 px."""
+        """Millimetres (..., 2) on the sheet that are seen at the image's pixels ``px`` (..., 2): fixed point, to 1e-6
+        px."""
         px = np.asarray(px, float)
         inverse: Matrix = self._inverse  # type: ignore[attr-defined]
         mm = apply_homography(inverse, px)
@@ -135,10 +136,11 @@ class PageMap:
         return np.stack([np.hypot(dx[..., 0], dx[..., 1]), np.hypot(dy[..., 0], dy[..., 1])], axis=-1)
 
     def raster(self, x_mm: NDArray[np.float64], y_mm: NDArray[np.float64], every: int = 8) -> NDArray[np.float32]:
-        """Pixels (rows, columns, 2) float32 of the lattice with evenly spaced columns ``x_mm`` and rows ``y_mm``, for resampling.
+        """Pixels (rows, columns, 2) float32 of the lattice with evenly spaced columns ``x_mm`` and rows ``y_mm``, for
+        resampling.
 
-        Computed at every ``every``-th point and bilinear in between: for points 1/8 mm apart that is exact to about 0.01 px.
-        """
+        Computed at every ``every``-th point and bilinear in between: for points 1/8 mm apart that is exact to about
+        0.01 px."""
         nodes = self.to_px(np.stack(np.meshgrid(_every(x_mm, every), _every(y_mm, every)), axis=-1)).astype(np.float32)
         part = (np.arange(every, dtype=np.float32) / every)[:, None]
         rows, columns = nodes.shape[:2]
@@ -169,7 +171,9 @@ class PageMap:
         """Control points of the residual on the sheet, (rows, columns, 2) mm."""
         rows, columns = self.residual_px.shape[:2]
         c, r = np.meshgrid(np.arange(columns), np.arange(rows))
-        return np.stack([self.origin_mm[0] + self.step_mm * c, self.origin_mm[1] + self.step_mm * r], axis=-1).astype(float)
+        return np.stack([self.origin_mm[0] + self.step_mm * c, self.origin_mm[1] + self.step_mm * r], axis=-1).astype(
+            float
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; :meth:`from_dict` reads them back exactly."""
@@ -204,8 +208,8 @@ def fit_page_map(
 ) -> PageMap:
     """The smooth map through measured pairs mm (n, 2) ↔ px (n, 2): homography plus a penalised lattice residual.
 
-    ``bounds_mm``: x0, y0, x1, y1 that the lattice shall cover; ``smoothness`` weighs the second differences of the residual.
-    The lattice is bilinear in the fit, cubic in use: at 5 mm the difference is far below what is measured.
+    ``bounds_mm``: x0, y0, x1, y1 that the lattice shall cover; ``smoothness`` weighs the second differences of the
+    residual. The lattice is bilinear in the fit, cubic in use: at 5 mm the difference is far below what is measured.
     """
     from scipy.sparse import coo_matrix, identity, kron, vstack
     from scipy.sparse.linalg import splu
@@ -219,7 +223,9 @@ def fit_page_map(
     ci, ri = c.astype(int), r.astype(int)
     fc, fr = c - ci, r - ri
     n = np.arange(len(mm))
-    index = np.concatenate([ri * columns + ci, ri * columns + ci + 1, (ri + 1) * columns + ci, (ri + 1) * columns + ci + 1])
+    index = np.concatenate(
+        [ri * columns + ci, ri * columns + ci + 1, (ri + 1) * columns + ci, (ri + 1) * columns + ci + 1]
+    )
     weight = np.concatenate([(1 - fr) * (1 - fc), (1 - fr) * fc, fr * (1 - fc), fr * fc])
     a = coo_matrix((weight, (np.concatenate([n] * 4), index)), shape=(len(mm), rows * columns)).tocsr()
 
@@ -229,9 +235,13 @@ def fit_page_map(
             d[j, j], d[j, j + 1], d[j, j + 2] = 1.0, -2.0, 1.0
         return d.tocsr()
 
-    bending = vstack([kron(identity(rows), second_difference(columns)), kron(second_difference(rows), identity(columns))]).tocsr()
+    bending = vstack(
+        [kron(identity(rows), second_difference(columns)), kron(second_difference(rows), identity(columns))]
+    ).tocsr()
     density = max(len(mm) / (rows * columns), 1e-3)
-    normal = (a.T @ a + smoothness * density * (bending.T @ bending) + 1e-4 * density * identity(rows * columns)).tocsc()
+    normal = (
+        a.T @ a + smoothness * density * (bending.T @ bending) + 1e-4 * density * identity(rows * columns)
+    ).tocsc()
     solve = splu(normal)
     nodes = np.stack([solve.solve(a.T @ residual[:, k]) for k in (0, 1)], axis=-1).reshape(rows, columns, 2)
     fitted = PageMap(homography, (x0, y0), step_mm, nodes)

@@ -26,9 +26,9 @@ from ecglift.problem import StageError
 class GeometryError:
     """One capture's answer. ``refused``: the problem's code, or "" when a grid was found.
 
-    ``error_mm``: (n,) distance from the truth along the traces, after the best shift by whole squares and turn by quarters;
-    ``scale_error``: largest relative error of the x and y scales; ``heavy``: the 5 mm lines are at multiples of 5.
-    """
+    ``error_mm``: (n,) distance from the truth along the traces, after the best shift by whole squares and turn by
+    quarters; ``scale_error``: largest relative error of the x and y scales; ``heavy``: the 5 mm lines are at multiples
+    of 5."""
 
     kind: str
     refused: str
@@ -54,8 +54,11 @@ def page_for(rng: np.random.Generator, competition: bool) -> Page:
     return compose(rng, patient.mv, patient.fs_hz, style)
 
 
-def compare(found: PageMap, true: PageMap, page: Page, shape: tuple[int, int]) -> tuple[NDArray[np.float64], float, bool]:
-    """Errors (n,) in mm along the page's traces that lie in the picture (h, w), scale error, and whether the heavy lines are right."""
+def compare(
+    found: PageMap, true: PageMap, page: Page, shape: tuple[int, int]
+) -> tuple[NDArray[np.float64], float, bool]:
+    """Errors (n,) in mm along the page's traces that lie in the picture (h, w), scale error, and whether the heavy
+    lines are right."""
     points = np.concatenate([s.points_mm[::20] for s in page.strokes if s.kind == "trace"])
     px = true.to_px(points)
     inside = (px[:, 0] >= 0) & (px[:, 0] < shape[1]) & (px[:, 1] >= 0) & (px[:, 1] < shape[0])
@@ -77,20 +80,23 @@ def measure(shot: Capture) -> GeometryError:
     from ecglift.stages.orient import find_orientation
     from ecglift.stages.rectify import rectify
 
-    start = time.perf_counter()
+    start = time.process_time()
     try:
         grid = find_grid(shot.image, orientation=find_orientation(shot.image))
         rectify(shot.image, grid.map, grid.bounds_mm)
     except StageError as error:
-        seconds = time.perf_counter() - start
+        seconds = time.process_time() - start
         return GeometryError(shot.kind, error.problem.code, np.empty(0), np.nan, False, 0.0, np.nan, seconds)
-    seconds = time.perf_counter() - start
-    error, scale, heavy = compare(grid.map, shot.map, shot.page, shot.shape)
-    return GeometryError(shot.kind, "", error, scale, heavy, grid.confidence, grid.map.residual_mm, seconds)
+    seconds = time.process_time() - start
+    distance, scale, heavy = compare(grid.map, shot.map, shot.page, shot.shape)
+    return GeometryError(shot.kind, "", distance, scale, heavy, grid.confidence, grid.map.residual_mm, seconds)
 
 
-def evaluate(kinds: tuple[str, ...], pages: int, seed: int = 0, competition: bool | None = None) -> dict[str, list[GeometryError]]:
-    """Errors by kind of capture for ``pages`` captures each. ``competition``: only (or none) of that layout; None alternates."""
+def evaluate(
+    kinds: tuple[str, ...], pages: int, seed: int = 0, competition: bool | None = None
+) -> dict[str, list[GeometryError]]:
+    """Errors by kind of capture for ``pages`` captures each. ``competition``: only (or none) of that layout; None
+    alternates."""
     out: dict[str, list[GeometryError]] = {}
     for kind in kinds:
         for k in range(pages):
@@ -103,14 +109,17 @@ def evaluate(kinds: tuple[str, ...], pages: int, seed: int = 0, competition: boo
 
 def table(results: dict[str, list[GeometryError]]) -> str:
     """The results as text, one line for each kind of capture."""
-    lines = [f"{'kind':14}{'n':>4}{'failed':>7}{'refused':>8}{'median mm':>10}{'95% mm':>8}{'scale>0.2%':>11}{'heavy':>6}{'conf':>6}{'s':>6}"]
+    lines = ["kind             n failed refused median_mm  95%_mm scale>0.2% heavy confidence     s"]
     for kind, found in results.items():
         good = [f for f in found if not f.failed]
         errors = np.concatenate([f.error_mm for f in good]) if good else np.array([np.nan])
+        wrong, refused = sum(f.failed and not f.refused for f in found), sum(bool(f.refused) for f in found)
+        stretched, heavy = sum(f.scale_error > 0.002 for f in good), sum(f.heavy for f in good)
+        middle, high = np.percentile(errors, [50, 95])
+        confidence, seconds = np.mean([f.confidence for f in found]), np.mean([f.seconds for f in found])
         lines.append(
-            f"{kind:14}{len(found):4}{sum(f.failed and not f.refused for f in found):7}{sum(bool(f.refused) for f in found):8}"
-            f"{np.median(errors):10.3f}{np.percentile(errors, 95):8.3f}{sum(f.scale_error > 0.002 for f in good):11}"
-            f"{sum(f.heavy for f in good):6}{np.mean([f.confidence for f in found]):6.2f}{np.mean([f.seconds for f in found]):6.2f}"
+            f"{kind:14}{len(found):4}{wrong:7}{refused:8}{middle:10.3f}{high:8.3f}{stretched:11}{heavy:6}"
+            f"{confidence:11.2f}{seconds:6.2f}"
         )
     return "\n".join(lines)
 
@@ -128,10 +137,10 @@ def main(argv: list[str] | None = None) -> int:
         results |= here
         if options.each:
             for k, f in enumerate(here[kind]):
-                p = np.percentile(f.error_mm, [50, 95]) if len(f.error_mm) else (np.nan, np.nan)
+                middle, high = np.percentile(f.error_mm, [50, 95]) if len(f.error_mm) else (np.nan, np.nan)
                 print(
-                    f"{kind} {k}: {f.refused or 'ok'} median {p[0]:.3f} 95% {p[1]:.3f} scale {f.scale_error:.4f} heavy {f.heavy} "
-                    f"confidence {f.confidence:.2f} residual {f.residual_mm:.3f} {f.seconds:.2f} s",
+                    f"{kind} {k}: {f.refused or 'read'} median {middle:.3f} 95% {high:.3f} scale {f.scale_error:.4f} "
+                    f"heavy {f.heavy} confidence {f.confidence:.2f} residual {f.residual_mm:.3f} {f.seconds:.2f} s",
                     flush=True,
                 )
     print(table(results))

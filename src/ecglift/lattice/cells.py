@@ -33,10 +33,9 @@ Box = tuple[float, float, float, float]
 class Cells:
     """Harmonics of the ink in cells of 5 mm of the flattened page.
 
-    ``across``, ``down``: (rows, columns, 12) complex, the 1st to 12th harmonic of the vertical and of the horizontal lines,
-    phase 0 where a line stands on the cell's edge; ``coverage``: (rows, columns), part of the cell inside the image;
-    ``energy``: (rows, columns) mean square of the ink; ``x_mm``, ``y_mm``: centres.
-    """
+    ``across``, ``down``: (rows, columns, 12) complex, the 1st to 12th harmonic of the vertical and of the horizontal
+    lines, phase 0 where a line stands on the cell's edge; ``coverage``: (rows, columns), part of the cell inside the
+    image; ``energy``: (rows, columns) mean square of the ink; ``x_mm``, ``y_mm``: centres."""
 
     across: Spectrum
     down: Spectrum
@@ -87,8 +86,8 @@ def cut_cells(ink: NDArray[np.float32], page_map: PageMap, region_px: Box) -> Ce
         harmonics(blocks.mean(3).transpose(0, 2, 1)),
         inside.reshape(rows, 5, columns, 5).mean((1, 3), dtype=np.float64),
         np.square(blocks).mean((1, 3)).astype(np.float64),
-        x0 + CELL_MM * (np.arange(columns) + 0.5),
-        y0 + CELL_MM * (np.arange(rows) + 0.5),
+        np.asarray(x0 + CELL_MM * (np.arange(columns) + 0.5), np.float64),
+        np.asarray(y0 + CELL_MM * (np.arange(rows) + 0.5), np.float64),
     )
 
 
@@ -101,12 +100,15 @@ def blurred(values: NDArray[Any], sigma: float) -> NDArray[Any]:
     planes = flat.view(np.float64) if np.iscomplexobj(flat) else flat
     out = np.empty_like(planes)
     for k in range(planes.shape[-1]):
-        out[..., k] = cv2.GaussianBlur(np.ascontiguousarray(planes[..., k]), (size, size), sigma, borderType=cv2.BORDER_CONSTANT)
+        out[..., k] = cv2.GaussianBlur(
+            np.ascontiguousarray(planes[..., k]), (size, size), sigma, borderType=cv2.BORDER_CONSTANT
+        )
     return np.asarray((out.view(np.complex128) if np.iscomplexobj(flat) else out).reshape(values.shape))
 
 
 def heavy_shift(harmonics: Spectrum) -> tuple[Array, Array]:
-    """Where in (−2.5, 2.5] mm the heavy line stands (rows, columns), and how much it stands out (0 to 1), from its own harmonics."""
+    """Where in (−2.5, 2.5] mm the heavy line stands (rows, columns), and how much it stands out (0 to 1), from its own
+    harmonics."""
     steps = 50
     turn = np.exp(2j * np.pi * np.outer(ORDER, np.arange(steps)) / steps) * HEAVY[:, None]
     match = (harmonics @ turn).real

@@ -1,8 +1,8 @@
 """The grid's frequencies over the page, from windowed spectra: coarse, but without any starting point.
 
-A grid of lines with periods of 1 and 5 mm puts peaks at whole multiples k of the 5 mm frequency along two directions; k = 5 and 10
-belong to both families. Every tile of the page votes with the sum of its whitened log power at those places.
-"""
+A grid of lines with periods of 1 and 5 mm puts peaks at whole multiples k of the 5 mm frequency along two directions;
+k = 5 and 10 belong to both families. Every tile of the page votes with the sum of its whitened log power at those
+places."""
 
 from __future__ import annotations
 
@@ -31,9 +31,8 @@ _MAX_EVIDENCE: Final = 5.0
 class Tiles:
     """Whitened spectra of overlapping tiles.
 
-    ``evidence``: (rows, columns, 256, 129) float32, log power above its ring's mean, 0 to 5, frequency 0 at row 128 and column 0;
-    ``x_px``, ``y_px``: centres of the tiles' columns and rows.
-    """
+    ``evidence``: (rows, columns, 256, 129) float32, log power above its ring's mean, 0 to 5, frequency 0 at row 128
+    and column 0; ``x_px``, ``y_px``: centres of the tiles' columns and rows."""
 
     evidence: NDArray[np.float32]
     x_px: NDArray[np.float64]
@@ -42,7 +41,8 @@ class Tiles:
 
 @dataclass(frozen=True)
 class Comb:
-    """Two frequencies of the 5 mm comb, cycles/px as (x, y) vectors: ``u`` of the steps to the right, ``v`` of the steps down. ``score``: both."""
+    """Two frequencies of the 5 mm comb, cycles/px as (x, y) vectors: ``u`` of the steps to the right, ``v`` of the
+    steps down. ``score``: both."""
 
     u: NDArray[np.float64]
     v: NDArray[np.float64]
@@ -98,7 +98,12 @@ def _sample(evidence: NDArray[np.float32], fx: NDArray[np.float64], fy: NDArray[
     by = (fy * flip * TILE_PX + TILE_PX // 2).astype(np.float32)
     shape = bx.shape
     out = cv2.remap(
-        evidence, bx.reshape(shape[0], -1), by.reshape(shape[0], -1), cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0.0
+        evidence,
+        bx.reshape(shape[0], -1),
+        by.reshape(shape[0], -1),
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=0.0,
     )
     return np.asarray(out, np.float32).reshape(shape)
 
@@ -118,7 +123,8 @@ def comb_contrast(evidence: NDArray[np.float32], frequency: NDArray[np.float64])
     k = np.arange(0, len(HARMONIC_WEIGHTS) + 1) + 0.5
     weights = 0.5 * (np.append(HARMONIC_WEIGHTS, 0.0) + np.insert(HARMONIC_WEIGHTS, 0, 0.0))
     points = frequency[..., None, :] * k[:, None]
-    return comb_score(evidence, frequency) - np.asarray(_sample(evidence, points[..., 0], points[..., 1]) @ weights)
+    between = _sample(evidence, points[..., 0], points[..., 1]) @ weights
+    return np.asarray(comb_score(evidence, frequency) - between)
 
 
 def _polar_search(evidence: NDArray[np.float32], angle_deg: tuple[float, float] | None) -> list[Comb]:
@@ -141,7 +147,7 @@ def _polar_search(evidence: NDArray[np.float32], angle_deg: tuple[float, float] 
         pair[away > angle_deg[1]] = 0
     combs: list[Comb] = []
     for _ in range(3):
-        t, p = np.unravel_index(int(np.argmax(pair)), pair.shape)
+        t, p = divmod(int(np.argmax(pair)), pair.shape[1])
         if pair[t, p] <= 0:
             break
         rows = np.arange(t + half - skew, t + half + skew + 1) % _ANGLES
@@ -162,8 +168,8 @@ def _upright(a: NDArray[np.float64], b: NDArray[np.float64], score: float) -> Co
 def find_combs(tiles: Tiles, angle_deg: tuple[float, float] | None = None) -> list[tuple[Comb, int, int]]:
     """Candidates for the page's comb with the tile (row, column) at whose centre they were seen, best first.
 
-    Neighbouring tiles are averaged: nine regions for a large page. ``angle_deg``: (rotation modulo 90, tolerance) when it is known.
-    """
+    Neighbouring tiles are averaged: nine regions for a large page. ``angle_deg``: (rotation modulo 90, tolerance) when
+    it is known."""
     rows, columns = tiles.evidence.shape[:2]
     found: list[tuple[Comb, int, int]] = []
     for r0, r1 in _regions(rows):
@@ -181,7 +187,8 @@ def _regions(n: int) -> list[tuple[int, int]]:
 
 @dataclass(frozen=True)
 class TileCombs:
-    """Frequencies of the 5 mm comb in every tile: ``u``, ``v`` (rows, columns, 2) cycles/px, ``u_score``, ``v_score`` (rows, columns).
+    """Frequencies of the 5 mm comb in every tile: ``u``, ``v`` (rows, columns, 2) cycles/px, ``u_score``, ``v_score``
+    (rows, columns).
 
     NaN where no comb was followed to.
     """
@@ -199,12 +206,16 @@ class TileCombs:
 
 
 def _best_near(
-    evidence: NDArray[np.float32], guess: NDArray[np.float64], reach: tuple[float, float], step: float, reluctance: float = 0.0
+    evidence: NDArray[np.float32],
+    guess: NDArray[np.float64],
+    reach: tuple[float, float],
+    step: float,
+    reluctance: float = 0.0,
 ) -> tuple[NDArray[np.float64], float]:
     """The frequency near ``guess`` with the best comb score, and by how much it beats the neighbourhood's mean.
 
-    ``reach``: largest relative change of length and turn in radians, in steps of ``step``; ``reluctance``: score lost at a change of 0.15.
-    """
+    ``reach``: largest relative change of length and turn in radians, in steps of ``step``; ``reluctance``: score lost
+    at a change of 0.15."""
     n, m = round(reach[0] / step), round(reach[1] / step)
     longer, turned = np.arange(-n, n + 1) * step, np.arange(-m, m + 1) * step
     normal = np.array([-guess[1], guess[0]])
@@ -243,7 +254,12 @@ def follow(tiles: Tiles, comb: Comb, row: int, column: int) -> TileCombs:
     waiting = {(row, column)}
     while queue:
         _, r, c = heapq.heappop(queue)
-        near = [(i, j) for i in range(max(r - 1, 0), min(r + 2, rows)) for j in range(max(c - 1, 0), min(c + 2, columns)) if np.isfinite(us[i, j])]
+        near = [
+            (i, j)
+            for i in range(max(r - 1, 0), min(r + 2, rows))
+            for j in range(max(c - 1, 0), min(c + 2, columns))
+            if np.isfinite(us[i, j])
+        ]
         if near:
             w = np.array([us[p] + vs[p] for p in near])
             gu = np.average([u[p] for p in near], axis=0, weights=w)
@@ -268,7 +284,9 @@ def integrate(tiles: Tiles, combs: TileCombs) -> PageMap:
     fields = []
     for frequency, score in ((combs.u, combs.u_score), (combs.v, combs.v_score)):
         weight = np.square(np.nan_to_num(score)) * _agrees(frequency, score)
-        gradient = np.stack([smooth_field(np.nan_to_num(frequency[..., k]), weight, 0.1 * weight.max()) for k in (0, 1)], -1)
+        gradient = np.stack(
+            [smooth_field(np.nan_to_num(frequency[..., k]), weight, 0.1 * weight.max()) for k in (0, 1)], -1
+        )
         fields.append(_potential(gradient, tiles.x_px, tiles.y_px) * 5.0)
     seen = np.isfinite(combs.u_score)
     x, y = np.meshgrid(tiles.x_px, tiles.y_px)
@@ -280,12 +298,13 @@ def integrate(tiles: Tiles, combs: TileCombs) -> PageMap:
     keep = cv2.resize(inside, (mm.shape[1], mm.shape[0]), interpolation=cv2.INTER_NEAREST) > 0
     mm, px = mm[keep], px[keep]
     bounds = (*mm.min(0), *mm.max(0))
-    return fit_page_map(mm, px, (float(bounds[0]), float(bounds[1]), float(bounds[2]), float(bounds[3])), step_mm=15.0, smoothness=0.01)
+    return fit_page_map(
+        mm, px, (float(bounds[0]), float(bounds[1]), float(bounds[2]), float(bounds[3])), step_mm=15.0, smoothness=0.01
+    )
 
 
 def _agrees(frequency: NDArray[np.float64], score: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Tiles (rows, columns) whose frequency is like that of most tiles around, or that are clearer than those."""
-    rows, columns = score.shape
     agrees = np.isfinite(score)
     for r, c in zip(*np.nonzero(agrees), strict=True):
         block = np.s_[max(r - 1, 0) : r + 2, max(c - 1, 0) : c + 2]
@@ -307,16 +326,26 @@ def _dense(nodes: NDArray[np.float64], factor: int) -> NDArray[np.float64]:
     from scipy.ndimage import map_coordinates
 
     rows, columns = nodes.shape[:2]
-    r, c = np.meshgrid(np.linspace(0, rows - 1, (rows - 1) * factor + 1), np.linspace(0, columns - 1, (columns - 1) * factor + 1), indexing="ij")
+    r, c = np.meshgrid(
+        np.linspace(0, rows - 1, (rows - 1) * factor + 1),
+        np.linspace(0, columns - 1, (columns - 1) * factor + 1),
+        indexing="ij",
+    )
     order = min(3, rows - 1, columns - 1)
-    return np.stack([map_coordinates(nodes[..., k], [r, c], order=order, mode="mirror") for k in range(nodes.shape[2])], -1)
+    return np.stack(
+        [map_coordinates(nodes[..., k], [r, c], order=order, mode="mirror") for k in range(nodes.shape[2])], -1
+    )
 
 
 def _potential(gradient: NDArray[np.float64], x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The field (rows, columns) whose steps between neighbours fit the mean gradient there, least squares; first node near 0."""
+    """The field (rows, columns) whose steps between neighbours fit the mean gradient there, least squares; first node
+    near 0."""
     rows, columns = gradient.shape[:2]
     node = np.arange(rows * columns).reshape(rows, columns)
-    a, b = np.concatenate([node[:, :-1].ravel(), node[:-1].ravel()]), np.concatenate([node[:, 1:].ravel(), node[1:].ravel()])
+    a, b = (
+        np.concatenate([node[:, :-1].ravel(), node[:-1].ravel()]),
+        np.concatenate([node[:, 1:].ravel(), node[1:].ravel()]),
+    )
     step = np.concatenate(
         [
             (0.5 * (gradient[:, 1:, 0] + gradient[:, :-1, 0]) * np.diff(x)).ravel(),

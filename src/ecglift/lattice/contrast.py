@@ -18,7 +18,8 @@ CLIP: Final = 2.0
 
 @dataclass(frozen=True)
 class Contrast:
-    """A reduced picture of the ink: ``ink`` (h, w) float32, 0 on paper, about 1 on grid lines, never above :data:`CLIP`.
+    """A reduced picture of the ink: ``ink`` (h, w) float32, 0 on paper, about 1 on grid lines, never above
+    :data:`CLIP`.
 
     ``to_work``: 3×3, pixels of the original image to pixels of ``ink`` (pixel centres at whole numbers in both).
     """
@@ -28,11 +29,13 @@ class Contrast:
 
 
 def reduced(image: NDArray[np.uint8], pixels: int) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """A copy of ``image`` (h, w, 3) with at most ``pixels`` pixels, averaged over area, and the 3×3 map from its pixels to the copy's."""
+    """A copy of ``image`` (h, w, 3) with at most ``pixels`` pixels, averaged over area, and the 3×3 map from its
+    pixels to the copy's."""
     height, width = image.shape[:2]
     factor = min(1.0, float(np.sqrt(pixels / (height * width))))
     if factor < 1.0:
-        # Averaging over whole pixels makes no moiré and is several times as fast; up to a fifth more pixels are worth it.
+        # Averaging over whole pixels makes no moiré and is several times as fast; up to a fifth more pixels are worth
+        # it.
         whole = max(int(np.floor(1.1 / factor)), 1)
         factor = 1.0 / whole if whole > 1 and (height * width) / whole**2 <= 1.25 * pixels else factor
     size = (max(round(width * factor), 1), max(round(height * factor), 1))
@@ -44,8 +47,8 @@ def reduced(image: NDArray[np.uint8], pixels: int) -> tuple[NDArray[np.uint8], N
 def ink_contrast(rgb: NDArray[np.uint8], window_px: int = 61) -> NDArray[np.float32]:
     """Darkness of lines (h, w) float32 relative to the paper around, in local deviations, clipped to ±:data:`CLIP`.
 
-    Of the three channels the darkest is taken: a red, orange, green or blue line absorbs in at least one, a black or grey one in all.
-    """
+    Of the three channels the darkest is taken: a red, orange, green or blue line absorbs in at least one, a black or
+    grey one in all."""
     channels = cv2.split(rgb)
     darkest = cv2.min(cv2.min(channels[0], channels[1]), channels[2]).astype(np.float32)
     window = (window_px, window_px)

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 @lru_cache(maxsize=16)
 def _bending_bands(rows: int, columns: int) -> NDArray[np.float64]:
-    """Upper bands (2·columns + 1, rows·columns) of the thin-plate energy ∫ f_xx² + 2 f_xy² + f_yy² on a lattice, as solveh_banded wants it."""
+    """Upper bands (2·columns + 1, rows·columns) of the thin-plate energy ∫ f_xx² + 2 f_xy² + f_yy² on a lattice, as
+    solveh_banded wants it."""
     band = 2 * columns
     ab = np.zeros((band + 1, rows * columns))
 
@@ -38,8 +39,8 @@ def smooth_field(
 ) -> NDArray[np.float64]:
     """The field (rows, columns) that minimises Σ w·(f − value)² + smoothness · bending energy (thin plate).
 
-    Where ``weights`` is 0 the field goes on as straight as it can. ``robust``: Tukey's biweight on the residuals, ``rounds`` times.
-    """
+    Where ``weights`` is 0 the field goes on as straight as it can. ``robust``: Tukey's biweight on the residuals,
+    ``rounds`` times."""
     from scipy.linalg import solveh_banded
 
     turned = values.shape[1] > values.shape[0]

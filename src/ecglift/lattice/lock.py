@@ -1,9 +1,8 @@
 """The lock onto the grid's lines: a map that is nearly right is made exact.
 
-The ink is laid flat with the map so far and cut into cells of 5 mm. Summed along the lines, every cell gives one period of the
-grid across and one down; the phases of their harmonics say by how much the map is off there. The shifts are smoothed over the page
-(robustly: text, traces and stains are outliers), the map is corrected, and again.
-"""
+The ink is laid flat with the map so far and cut into cells of 5 mm. Summed along the lines, every cell gives one
+period of the grid across and one down; the phases of their harmonics say by how much the map is off there. The shifts
+are smoothed over the page (robustly: text, traces and stains are outliers), the map is corrected, and again."""
 
 from __future__ import annotations
 
@@ -15,7 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecglift.geometry import PageMap, apply_homography, fit_homography
-from ecglift.lattice.cells import CELL_MM, ORDER, Array, Box, Cells, Spectrum, blurred, cut_cells, heavy_place, heavy_shift, light_shift
+from ecglift.lattice.cells import (
+    CELL_MM,
+    ORDER,
+    Array,
+    Box,
+    Cells,
+    Spectrum,
+    blurred,
+    cut_cells,
+    heavy_place,
+    heavy_shift,
+    light_shift,
+)
 from ecglift.lattice.fields import smooth_field
 
 STIFFNESSES: Final = (0.1, 1.0, 10.0, 100.0, 1000.0)
@@ -26,12 +37,13 @@ STIFFNESSES: Final = (0.1, 1.0, 10.0, 100.0, 1000.0)
 class Lock:
     """A map locked onto the grid, with what it rests on.
 
-    ``page_map``: mm ↔ px of the ink; whole mm are lines and multiples of 5 the heavy ones. ``strength``: (rows, columns) how much of the
-    grid is seen in the cell, 1 as on the rest of the page; ``error_mm``: (rows, columns, 2) what is left there; ``spread_mm``:
-    (rows, columns, 2) half the difference of the maps from either half of the cells; ``aligned``: (rows, columns) weight, 0 to 1, of the
-    heavy lines being where the map has them; ``coverage``, ``x_mm``, ``y_mm``: of the cells.
-    ``heavy``: how clearly the 5 mm lines are told from the 1 mm ones, 0 to 1; ``light``: ink of the 1 mm lines over that of all.
-    """
+    ``page_map``: mm ↔ px of the ink; whole mm are lines and multiples of 5 the heavy ones. ``strength``: (rows,
+    columns) how much of the grid is seen in the cell, 1 as on the rest of the page; ``error_mm``: (rows, columns, 2)
+    what is left there; ``spread_mm``: (rows, columns, 2) half the difference of the maps from either half of the
+    cells; ``aligned``: (rows, columns) weight, 0 to 1, of the heavy lines being where the map has them; ``coverage``,
+    ``x_mm``, ``y_mm``: of the cells. ``clear``: by how much the heavy lines beat the next 1 mm lines; ``heavy``,
+    ``light``: (across, down) part of the energy of the heavy lines' and of the 1 mm lines' harmonics that is the same
+    in all cells, 0 to 1."""
 
     page_map: PageMap
     strength: Array
@@ -41,22 +53,33 @@ class Lock:
     coverage: Array
     x_mm: Array
     y_mm: Array
-    heavy: float
-    light: float
-    coherent: tuple[float, ...] = ()
+    clear: float
+    heavy: tuple[float, float]
+    light: tuple[float, float]
+
+    @property
+    def alignment(self) -> float:
+        """Part of the grid, 0 to 1, on which the heavy lines are where the map has them."""
+        seen = (self.coverage > 0.6) & (self.strength > 0.3)
+        return float(self.aligned[seen].mean()) if seen.any() else 0.0
+
+    @property
+    def merit(self) -> float:
+        """For choosing between maps of one page: 1 mm lines blur when a map has slipped by other than whole squares
+        anywhere."""
+        return sum(self.light) + 0.15 * self.alignment
 
 
 def _grown(shift: Array, quality: Array, period: float, least: float) -> tuple[Array, Array]:
     """Shifts (rows, columns) known modulo ``period`` made continuous, and their weights.
 
-    From the best cell outward, best first; a cell of less than the ``least`` quality, or that disagrees with those already taken
-    around it by more than a third of the period, is carried over but weighs nothing.
-    """
+    From the best cell outward, best first; a cell of less than the ``least`` quality, or that disagrees with those
+    already taken around it by more than a third of the period, is carried over but weighs nothing."""
     rows, columns = shift.shape
     out, weight = [[0.0] * columns for _ in range(rows)], [[-1.0] * columns for _ in range(rows)]
     s, q = shift.tolist(), quality.tolist()
-    r, c = np.unravel_index(int(np.argmax(quality)), shift.shape)
-    queue: list[tuple[float, int, int, float]] = [(0.0, int(r), int(c), s[r][c])]
+    r, c = divmod(int(np.argmax(quality)), columns)
+    queue: list[tuple[float, int, int, float]] = [(0.0, r, c, s[r][c])]
     while queue:
         _, r, c, near = heapq.heappop(queue)
         if weight[r][c] >= 0:
@@ -88,7 +111,9 @@ def _corrected(page_map: PageMap, cells: Cells, dx: Array, dy: Array) -> PageMap
         at = centres + np.stack([map_coordinates(d, index, order=1, mode="nearest") for d in (dx, dy)], -1)
     px = page_map.to_px(at)
     homography = fit_homography(centres.reshape(-1, 2), px.reshape(-1, 2), np.clip(cells.coverage.ravel(), 1e-3, 1))
-    return PageMap(homography, (float(cells.x_mm[0]), float(cells.y_mm[0])), CELL_MM, px - apply_homography(homography, centres))
+    return PageMap(
+        homography, (float(cells.x_mm[0]), float(cells.y_mm[0])), CELL_MM, px - apply_homography(homography, centres)
+    )
 
 
 def _acquired(
@@ -112,9 +137,28 @@ def _acquired(
     return _corrected(page_map, cells, fields[0], fields[1])
 
 
+def _settled(page_map: PageMap, cells: Cells, trust: Array) -> PageMap:
+    """The map with its homography fitted to the trusted cells, to which it returns where no grid is seen."""
+    centres = cells.centres()
+    px = page_map.to_px(centres)
+    weight = np.square(np.clip(trust, 0, 1))
+    if np.count_nonzero(weight > 0.1) < 9:
+        return page_map
+    homography = fit_homography(centres.reshape(-1, 2), px.reshape(-1, 2), weight.ravel())
+    residual = px - apply_homography(homography, centres)
+    # From the grid's edge on the residual fades over some 30 mm: the fourth root of the ratio of stiffness to pull, in
+    # cells.
+    fields = [
+        smooth_field(np.where(weight > 0.1, residual[..., k], 0.0), np.where(weight > 0.1, weight, 1e-5), 0.01)
+        for k in (0, 1)
+    ]
+    return PageMap(homography, page_map.origin_mm, CELL_MM, np.stack(fields, -1))
+
+
 @dataclass(frozen=True)
 class _Shifts:
-    """Shift (mm) of each cell against the page's mean profile, the grid's strength there, and the profile's harmonics."""
+    """Shift (mm) of each cell against the page's mean profile, the grid's strength there, and the profile's
+    harmonics."""
 
     shift: Array
     strength: Array
@@ -122,13 +166,14 @@ class _Shifts:
 
 
 def _shifts(harmonics: Spectrum, trust: Array, highest: int) -> _Shifts:
-    """One Newton step on the matched filter of all harmonics up to ``highest``. ``trust`` (rows, columns): weights for the mean profile."""
+    """One Newton step on the matched filter of all harmonics up to ``highest``. ``trust`` (rows, columns): weights for
+    the mean profile."""
     total = trust.sum() + 1e-12
     template = np.einsum("rc,rck->k", trust, harmonics) / total
     # The grid is symmetric about its lines and dark: its harmonics are real and positive when the map is right.
     amplitude = np.clip(template.real, 0.0, None)
     noise = np.einsum("rc,rck->k", trust, np.abs(harmonics - template) ** 2) / total + 1e-9
-    gain = (ORDER <= highest) * amplitude / noise
+    gain = (highest >= ORDER) * amplitude / noise
     match = harmonics * gain
     slope = float(np.sum(ORDER**2 * amplitude * gain)) + 1e-12
     strength = np.clip(np.sum(ORDER**2 * match.real, -1) / slope, 0.0, None)
@@ -157,7 +202,9 @@ def _refined(
     """The map corrected once and its origin put on a heavy crossing; how clearly that is one."""
     cells = cut_cells(ink, page_map, region_px)
     found = _measured(cells, highest, sigma)
-    fields = [smooth_field(f.shift, np.square(_trust(f.strength, cells.coverage)), stiffness, robust=True) for f in found]
+    fields = [
+        smooth_field(f.shift, np.square(_trust(f.strength, cells.coverage)), stiffness, robust=True) for f in found
+    ]
     (sx, mx), (sy, my) = (heavy_place(f.template) for f in found)
     return _corrected(page_map, cells, fields[0], fields[1]).moved(sx, sy), min(mx, my)
 
@@ -170,7 +217,8 @@ def _halves(shape: tuple[int, ...]) -> tuple[NDArray[np.bool_], NDArray[np.bool_
 
 
 def _final_field(shift: Array, weight: Array) -> tuple[Array, Array]:
-    """The smooth field of the cells' shifts and half the difference (rows, columns) of the fields from either half of the cells.
+    """The smooth field of the cells' shifts and half the difference (rows, columns) of the fields from either half of
+    the cells.
 
     Each half of the cells tells how stiff the other half's field should be.
     """
@@ -209,47 +257,44 @@ def _finished(ink: NDArray[np.float32], page_map: PageMap, region_px: Box, heavy
     for harmonics in cells.axes:
         shift, clear = heavy_shift(blurred(harmonics, 1.5))
         aligned = np.minimum(aligned, np.where(np.abs(shift) < 0.5, np.clip((clear - 0.3) / 0.4, 0, 1), 0.0))
-    template = np.abs(np.array([f.template for f in found]))
+    across, down = (_coherence(h, _trust(f.strength, cells.coverage)) for h, f in zip(cells.axes, found, strict=True))
+    strength = np.sqrt(found[0].strength * found[1].strength)
+    error = np.stack([f.shift - field for f, field in zip(found, fields, strict=True)], -1)
+    trust = _trust(strength, cells.coverage) * (np.abs(error).max(-1) < 0.3) * (strength > 0.3)
     return Lock(
-        _corrected(page_map, cells, fields[0], fields[1]),
-        np.sqrt(found[0].strength * found[1].strength),
-        np.stack([f.shift - field for f, field in zip(found, fields, strict=True)], -1),
+        _settled(_corrected(page_map, cells, fields[0], fields[1]), cells, trust),
+        strength,
+        error,
         np.stack(spreads, -1),
         aligned,
         cells.coverage,
         cells.x_mm,
         cells.y_mm,
         heavy,
-        float(template[:, [4, 9]].sum() / (template.sum() + 1e-9)),
-        tuple(g for h, f in zip(cells.axes, found, strict=True) for g in _coherence(h, _trust(f.strength, cells.coverage))),
+        (across[0], down[0]),
+        (across[1], down[1]),
     )
 
 
 def lock(ink: NDArray[np.float32], page_map: PageMap, region_px: Box) -> Lock:
-    """The exact map of the grid in ``ink`` (h, w) from one that is right to a few per cent in scale and unknown in place.
+    """The exact map of the grid in ``ink`` (h, w) from one that is right to a few per cent in scale and unknown in
+    place.
 
     ``region_px``: x0, y0, x1, y1 of the part in which the grid's comb was seen.
     """
     best: Lock | None = None
-    for heavy in (True, False):
+    # By the heavy lines and once more from there, where the first map was too far off to be followed; the two other
+    # ways are for hard pages.
+    for heavy, twice in ((True, True), (False, True), (True, False)):
         here = _acquired(ink, page_map, region_px, heavy, 1.2, 1.0)
-        # Where the first map was too far off to be followed, the second, which goes on straight from what was locked, is not.
-        here = _acquired(ink, here, region_px, heavy, 0.8, 0.1)
+        if twice:
+            here = _acquired(ink, here, region_px, heavy, 0.8, 0.1)
         here, clear = _refined(ink, here, region_px, 5, 1.2, 1.0)
         here, again = _refined(ink, here, region_px, 10, 1.0, 0.3)
         found = _finished(ink, here, region_px, max(clear, again))
-        if best is None or quality(found) > quality(best) + 0.02:
+        if best is None or found.merit > best.merit:
             best = found
-        if quality(best) > 0.8:
+        if min(best.light) > 0.8 and best.alignment > 0.8:
             break
     assert best is not None
     return best
-
-
-def quality(lock: Lock) -> float:
-    """Part of the page's cells with a grid in which heavy lines and all lines are where the map has them, 0 to 1."""
-    seen = (lock.coverage > 0.6) & (lock.strength > 0.3)
-    if not seen.any():
-        return 0.0
-    fits = np.exp(-np.square(np.linalg.norm(lock.error_mm, axis=-1) / 0.3))
-    return float(np.mean((0.5 + 0.5 * lock.aligned[seen]) * fits[seen]))

@@ -11,7 +11,6 @@ from ecglift.lattice.comb import find_combs, tile_spectra
 from ecglift.lattice.contrast import find_contrast
 from ecglift.lattice.orientation import Orientation
 
-
 __all__ = ["OrientSettings", "Orientation", "find_orientation"]
 
 
@@ -23,7 +22,8 @@ class OrientSettings:
 
 
 def find_orientation(image: NDArray[np.uint8], settings: OrientSettings = OrientSettings()) -> Orientation:
-    """The turn of the printed grid in ``image`` (h, w, 3) uint8, to about half a degree; confidence 0 when no comb of lines is seen."""
+    """The turn of the printed grid in ``image`` (h, w, 3) uint8, to about half a degree; confidence 0 when no comb of
+    lines is seen."""
     combs = find_combs(tile_spectra(find_contrast(image, settings.max_pixels).ink))
     if not combs:
         return Orientation(0.0, 0.0)

@@ -21,11 +21,11 @@ def rectify(
     bounds_mm: tuple[float, float, float, float],
     px_per_mm: float = SHEET_PX_PER_MM,
 ) -> Sheet:
-    """The flat sheet of ``bounds_mm`` (x0, y0, x1, y1) at ``px_per_mm``, from ``image`` (h, w, 3) uint8 under its ``page_map``.
+    """The flat sheet of ``bounds_mm`` (x0, y0, x1, y1) at ``px_per_mm``, from ``image`` (h, w, 3) uint8 under its
+    ``page_map``.
 
-    One Lanczos interpolation of the original pixels (8×8); where the image is finer than the sheet it is low-passed first, so that
-    nothing folds. Pixels that the image does not reach are white and not ``seen``.
-    """
+    One Lanczos interpolation of the original pixels (8×8); where the image is finer than the sheet it is low-passed
+    first, so that nothing folds. Pixels that the image does not reach are white and not ``seen``."""
     x0, y0, x1, y1 = bounds_mm
     width, height = round((x1 - x0) * px_per_mm), round((y1 - y0) * px_per_mm)
     if width < 1 or height < 1:
@@ -33,7 +33,12 @@ def rectify(
     if width * height > MAX_SHEET_PIXELS:
         raise ValueError(f"bounds_mm at {px_per_mm} px/mm make {width}×{height} pixels, more than {MAX_SHEET_PIXELS}")
     px = page_map.raster(x0 + np.arange(width) / px_per_mm, y0 + np.arange(height) / px_per_mm)
-    seen = (px[..., 0] >= -0.5) & (px[..., 0] <= image.shape[1] - 0.5) & (px[..., 1] >= -0.5) & (px[..., 1] <= image.shape[0] - 0.5)
+    seen = (
+        (px[..., 0] >= -0.5)
+        & (px[..., 0] <= image.shape[1] - 0.5)
+        & (px[..., 1] >= -0.5)
+        & (px[..., 1] <= image.shape[0] - 0.5)
+    )
     middle = page_map.px_per_mm(np.array([(x0 + x1) / 2, (y0 + y1) / 2]))
     source = _low_passed(image, float(np.min(middle)) / px_per_mm)
     rgb = cv2.remap(source, px[..., 0], px[..., 1], cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REPLICATE)

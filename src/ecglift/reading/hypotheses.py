@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -106,7 +107,7 @@ def assign_labels(rows: Sequence[Row], labels: Sequence[Label]) -> list[list[Lab
 
 def _log_p(label: Label, name: str) -> float:
     """Evidence of a label for a name against chance level, −6 at least, scaled with the chance that it is a label."""
-    return label.chance * max(float(label.log_p[LABELS.index(name)]) + np.log(len(LABELS)), -6.0)
+    return label.chance * max(float(label.log_p[LABELS.index(name)]) + math.log(len(LABELS)), -6.0)
 
 
 def _columns_evidence(view: RowView, extent: tuple[float, float], n_columns: int) -> float:

@@ -44,8 +44,8 @@ def turn_sheet(sheet: Sheet, quarter_turns: int) -> Sheet:
     x0, y0 = sheet.origin_mm
     corner = (x0 + (width - 1) / sheet.px_per_mm, y0 + (height - 1) / sheet.px_per_mm)
     left, top, _, _ = turn_bounds((x0, y0, *corner), k)
-    rgb, seen = (np.ascontiguousarray(np.rot90(a, -k)) for a in (sheet.rgb, sheet.seen))
-    return Sheet(rgb, seen, (left, top), sheet.px_per_mm)
+    rgb, seen = np.rot90(sheet.rgb, -k), np.rot90(sheet.seen, -k)
+    return Sheet(np.ascontiguousarray(rgb), np.ascontiguousarray(seen), (left, top), sheet.px_per_mm)
 
 
 def turn_map(page_map: PageMap, quarter_turns: int) -> PageMap:

@@ -10,7 +10,7 @@ import argparse
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,25 +39,28 @@ class Verdict:
     seed: int
     kind: str
     truth: str
-    answer: str
-    layout: bool
-    leads: bool
-    turn: bool
-    speed: bool
-    gain: bool
-    timing: bool
-    speed_known: bool
-    gain_known: bool
-    warned: bool
-    start_mm: float
-    end_mm: float
-    baseline_mm: float
     seconds: float
     problems: tuple[str, ...]
+    speed_known: bool
+    gain_known: bool
+    answer: str = "-"
+    layout: bool = False
+    leads: bool = False
+    turn: bool = False
+    speed: bool = False
+    gain: bool = False
+    timing: bool = False
+    start_mm: float = float("nan")
+    end_mm: float = float("nan")
+    baseline_mm: float = float("nan")
 
     @property
     def right(self) -> bool:
         return self.layout and self.leads and self.turn
+
+    @property
+    def warned(self) -> bool:
+        return bool(self.problems)
 
 
 def draw(seed: int, signals: Signals) -> tuple[Page, str, Sheet, int]:
@@ -83,59 +86,32 @@ def leads_of(layout: Layout) -> list[list[tuple[str, int]]]:
 
 
 def judge(seed: int, page: Page, kind: str, turns: int, reading: SheetReading | StageError, seconds: float) -> Verdict:
-    """The verdict on a reading of a page; coordinates are compared in the upright sheet, which for a turned one begins
-    elsewhere.
-    """
+    """The verdict on a reading of a page that lay turned ``turns`` times."""
     truth = page.layout
-    known = bool(page.meta["speed_printed"]), bool(page.meta["speed_printed"]) or page.meta["pulse"] != "none"
+    printed, pulsed = bool(page.meta["speed_printed"]), page.meta["pulse"] != "none"
+    problems = (reading.problem,) if isinstance(reading, StageError) else reading.problems
+    verdict = Verdict(seed, kind, truth.name, seconds, tuple(p.code for p in problems), printed, printed or pulsed)
     if isinstance(reading, StageError):
-        nan = float("nan")
-        return Verdict(
-            seed,
-            kind,
-            truth.name,
-            "-",
-            False,
-            False,
-            False,
-            False,
-            False,
-            False,
-            *known,
-            True,
-            nan,
-            nan,
-            nan,
-            seconds,
-            (reading.problem.code,),
-        )
+        return verdict
     answer = reading.layout
-    leads = leads_of(answer) == leads_of(truth)
-    errors = np.full((1, 3), np.nan)
-    if leads:
-        pairs = [
-            (a, b) for ra, rb in zip(answer.rows(), truth.rows(), strict=True) for a, b in zip(ra, rb, strict=True)
-        ]
-        errors = np.array([(a.x0_mm - b.x0_mm, a.x1_mm - b.x1_mm, a.baseline_mm - b.baseline_mm) for a, b in pairs])
-        timing = all(abs(a.start_s - b.start_s) < 0.1 for a, b in pairs)
-    worst = np.abs(errors).max(axis=0) if turns == 0 else np.full(3, np.nan)
-    gains = {(p.lead, p.row): p.gain_mm_mv for p in truth.panels}
-    return Verdict(
-        seed,
-        kind,
-        truth.name,
-        answer.name,
-        answer.name == truth.name,
-        leads,
-        reading.quarter_turns == turns,
-        answer.speed_mm_s == truth.speed_mm_s,
-        leads and all(gains.get((p.lead, p.row)) == p.gain_mm_mv for p in answer.panels),
-        leads and timing,
-        *known,
-        bool(reading.problems),
-        *(float(v) for v in worst),
-        seconds,
-        tuple(p.code for p in reading.problems),
+    verdict = replace(
+        verdict,
+        answer=answer.name,
+        layout=answer.name == truth.name,
+        turn=reading.quarter_turns == turns,
+        speed=answer.speed_mm_s == truth.speed_mm_s,
+    )
+    if leads_of(answer) != leads_of(truth):
+        return verdict
+    pairs = [(a, b) for ra, rb in zip(answer.rows(), truth.rows(), strict=True) for a, b in zip(ra, rb, strict=True)]
+    return replace(
+        verdict,
+        leads=True,
+        gain=all(a.gain_mm_mv == b.gain_mm_mv for a, b in pairs),
+        timing=all(abs(a.start_s - b.start_s) < 0.1 for a, b in pairs),
+        start_mm=max(abs(a.x0_mm - b.x0_mm) for a, b in pairs),
+        end_mm=max(abs(a.x1_mm - b.x1_mm) for a, b in pairs),
+        baseline_mm=max(abs(a.baseline_mm - b.baseline_mm) for a, b in pairs),
     )
 
 

@@ -46,11 +46,11 @@ class Recipe:
     warmup: float = 0.02
     replay: int = 4
     average: float = 0.99
-    whole_weight: float = 0.5
+    whole_weight: float = 1.0
     seed: int = 0
 
 
-class Windows(IterableDataset[Batch]):
+class Windows(IterableDataset[Batch]):  # type: ignore[misc]
     """An endless stream of batches of equal windows; each worker prints its own pages."""
 
     def __init__(self, signals: Signals, recipe: Recipe) -> None:
@@ -84,14 +84,28 @@ def draw_batch(rng: np.random.Generator, signals: Signals) -> Batch:
 
 
 def relit(rng: np.random.Generator, batch: Batch) -> Batch:
-    """The batch in another light with other noise."""
+    """The batch in another light with other noise, now and then turned."""
     rgb = batch[0].astype(np.float32) / 255
     shape = (len(rgb), 1, 1, 1)
-    rgb = np.power(rgb, np.exp(rng.normal(0, 0.3, shape)).astype(np.float32)) * rng.uniform(
-        0.6, 1.1, (len(rgb), 1, 1, 3)
-    ).astype(np.float32)
-    noise = rng.exponential(0.015, shape).astype(np.float32) * rng.standard_normal((*rgb.shape[:3], 1), np.float32)
-    return (np.clip(rgb + noise, 0, 1) * 255).astype(np.uint8), batch[1], batch[2]
+    gamma, colour = np.exp(rng.normal(0, 0.3, shape)), rng.uniform(0.6, 1.1, (len(rgb), 1, 1, 3))
+    rgb = np.power(rgb, gamma.astype(np.float32)) * colour.astype(np.float32)
+    rgb += rng.exponential(0.015, shape).astype(np.float32) * rng.standard_normal((*rgb.shape[:3], 1), np.float32)
+    light = (np.clip(rgb, 0, 1) * 255).astype(np.uint8)
+    if rng.random() < 0.12:
+        return turned(light, batch, int(rng.integers(1, 4)))
+    return light, batch[1], batch[2]
+
+
+def turned(rgb: NDArray[np.uint8], batch: Batch, quarters: int) -> Batch:
+    """The batch turned anticlockwise: nothing of it is known but how it lies and whether it is an ECG."""
+    whole = np.full_like(batch[2], -1)
+    whole[:, 0], whole[:, 2] = 0, batch[2][:, 2]
+    before = batch[2][:, 1]
+    whole[:, 1] = np.where((before >= 0) & (before < 4), (before + quarters) % 4, before)
+    dense = np.zeros(
+        (*batch[1].shape[:2], *(batch[1].shape[2:] if quarters == 2 else batch[1].shape[:1:-1])), np.float32
+    )
+    return np.ascontiguousarray(np.rot90(rgb, quarters, (1, 2))), dense, whole
 
 
 def _focal(logits: Tensor, truth: Tensor) -> Tensor:
@@ -117,7 +131,7 @@ def dense_loss(answer: Tensor, truth: Tensor) -> dict[str, Tensor]:
     }
     places = {
         "label_offset": heat["label_class"] >= 0,
-        "label_panel": heat["label_class"] >= 0,
+        "label_panel": torch.isfinite(truth[:, DENSE["label_panel"].start]) & (heat["label_class"] >= 0),
         "row_offset": heat["row_heat"] > 0.18,
         "start_offset": heat["start_heat"] > 0.14,
         "end_offset": heat["end_heat"] > 0.14,
@@ -278,7 +292,7 @@ def train(signals: Signals, held_out: Signals, out: Path, recipe: Recipe, worker
             losses |= (places := dense_loss(answer[known].float(), dense[known]))
             loss = loss + torch.stack(list(places.values())).sum()
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
         optimizer.step()
         average.update_parameters(model)

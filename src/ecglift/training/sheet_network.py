@@ -9,7 +9,7 @@ from ecglift.models.sheetmap import DENSE, DENSE_CHANNELS, WHOLE_NUMBERS
 from ecglift.training.network import UNet
 
 
-class SheetNetwork(nn.Module):
+class SheetNetwork(nn.Module):  # type: ignore[misc]
     """Sheet (n, 3, h, w), 0 to 255 → (n, DENSE_CHANNELS, h/4, w/4) and (n, WHOLE_NUMBERS), see
     :mod:`ecglift.models.sheetmap`.
     """
@@ -24,7 +24,7 @@ class SheetNetwork(nn.Module):
         with torch.no_grad():
             for name, channels in DENSE.items():
                 if name.endswith("heat"):  # nearly everywhere there is nothing
-                    self.dense.bias[channels] = -4.0  # type: ignore[index]
+                    self.dense.bias[channels] = -4.0
 
     def forward(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
         features, deepest = self.body((rgb - 160.0) / 80.0)

@@ -76,13 +76,6 @@ def _labels(lattice: _Lattice, page: Page) -> None:
     for text in page.texts:
         if text.kind != "label":
             continue
-        panel = min(
-            (p for p in page.layout.panels if p.lead == text.lead and p.row == text.row),
-            key=lambda p: abs(p.x0_mm - text.x_mm),
-            default=None,
-        )
-        if panel is None:
-            continue
         x0, y0, x1, y1 = text_box(text)
         x, y = (x0 + x1) / 2, (y0 + y1) / 2
         rows, columns, dx, dy = lattice.around(*lattice.at(x, y), 3.0, 3.0)
@@ -90,12 +83,14 @@ def _labels(lattice: _Lattice, page: Page) -> None:
         where = rows, columns
         lattice.heat("label_heat", where, np.exp(-far / (2 * _HEAT_MM**2)))
         near = far <= 1.6**2
-        name = f"-{text.lead}" if panel.polarity < 0 else text.lead
-        lattice.put(
-            "label_class", where, near, float(LABELS.index(name) if name in LABELS else LABELS.index(text.lead))
-        )
+        own = (p for p in page.layout.panels if p.lead == text.lead and p.row == text.row)
+        panel = min(own, key=lambda p: abs(p.x0_mm - text.x_mm), default=None)
+        inverted = panel.polarity < 0 if panel else text.text.startswith("-")
+        name = f"-{text.lead}" if inverted and f"-{text.lead}" in LABELS else text.lead
+        lattice.put("label_class", where, near, float(LABELS.index(name)))
         lattice.put("label_offset", where, near, dx, dy)
-        to_x, to_y = (panel.x0_mm - x) / lattice.cell_mm, (panel.baseline_mm - y) / lattice.cell_mm
+        to_x = (panel.x0_mm - x) / lattice.cell_mm if panel else np.nan
+        to_y = (panel.baseline_mm - y) / lattice.cell_mm if panel else np.nan
         lattice.put("label_panel", where, near, (to_x + dx) / PANEL_UNIT_MM, (to_y + dy) / PANEL_UNIT_MM)
 
 

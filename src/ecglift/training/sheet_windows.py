@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ecglift.models.sheetmap import DENSE_CHANNELS, PX_PER_MM, TEMPLATE_NAMES
-from ecglift.paper import GAINS_MM_MV, SPEEDS_MM_S
-from ecglift.press.compose import compose
+from ecglift.models.sheetmap import DENSE_CHANNELS, LABELS, PX_PER_MM, TEMPLATE_NAMES
+from ecglift.paper import GAINS_MM_MV, SPEEDS_MM_S, Panel
+from ecglift.press.compose import compose, spelled
 from ecglift.press.page import Colour, Page, Text
 from ecglift.press.render import render
 from ecglift.press.style import Style, competition_style, random_style
@@ -34,6 +34,7 @@ MIRRORED: Final = 4
 _TURN_SHARES: Final = (0.76, 0.065, 0.065, 0.065, 0.045)
 """How often windows are upright, turned once, twice, three times anticlockwise, mirrored."""
 _NO_ECG: Final = 0.06
+_STREWN: Final = 0.5
 
 
 @dataclass(frozen=True)
@@ -148,6 +149,8 @@ def draw_page(rng: np.random.Generator, signals: Signals) -> Page:
         size, font = float(rng.uniform(1.6, 3.2)), style.fonts[0]
         more = (Text("text", str(w), float(x), float(y), size, font) for w, (x, y) in zip(words, places, strict=True))
         page = replace(page, texts=(*page.texts, *more))
+    if rng.random() < _STREWN:
+        page = strewn(rng, page, style)
     return page
 
 
@@ -221,7 +224,7 @@ def _shapes(rng: np.random.Generator, width_mm: int, height_mm: int) -> NDArray[
     size = round(width_mm * PX_PER_MM), round(height_mm * PX_PER_MM)
     cells = int(rng.integers(3, 40))
     noise = rng.uniform(0, 255, (cells, cells, 3)).astype(np.float32)
-    image = np.clip(cv2.resize(noise, size, interpolation=cv2.INTER_CUBIC), 0, 255).astype(np.uint8)
+    image = np.asarray(np.clip(cv2.resize(noise, size, interpolation=cv2.INTER_CUBIC), 0, 255), np.uint8)
     for _ in range(int(rng.integers(0, 30))):
         x, y = (int(v) for v in rng.uniform(0, 1, 2) * size)
         axes = int(rng.uniform(4, 200)), int(rng.uniform(4, 200))
@@ -255,6 +258,38 @@ def _region(rng: np.random.Generator, page: Page, width: float, height: float) -
         along(page.width_mm, width, min(p.x0_mm for p in panels), max(p.x1_mm for p in panels)),
         along(page.height_mm, height, min(p.baseline_mm for p in panels) - 10, max(p.baseline_mm for p in panels) + 10),
     )
+
+
+def strewn(rng: np.random.Generator, page: Page, style: Style) -> Page:
+    """The page with lead names and scales all over it: a page has a dozen labels, reading is learnt from thousands."""
+    texts = list(page.texts)
+    ink = style.label_ink if rng.random() < 0.7 else _tone(rng, 0, 0.5)
+    same_font, font = rng.random() < 0.5, style.label_font
+    across, down = float(rng.uniform(13, 22)), float(rng.uniform(7, 13))
+    for y in np.arange(down, page.height_mm, down):
+        for x in np.arange(1.0, page.width_mm - 12, across):
+            if rng.random() < 0.35:
+                continue
+            place = float(x + rng.uniform(0, across - 11)), float(y + rng.normal(0, 1.0))
+            font = font if same_font else style.fonts[int(rng.integers(len(style.fonts)))]
+            height = float(style.label_mm * np.exp(rng.normal(0, 0.12)))
+            if rng.random() < 0.12:
+                texts.append(Text("text", _scale_words(rng), *place, min(height, 3.0), font, ink, "scale"))
+                continue
+            name = LABELS[int(rng.integers(len(LABELS)))]
+            lead = name.lstrip("-")
+            form = str(rng.choice(np.array(["standard", "upper", "spaced", "C"]), p=[0.82, 0.1, 0.03, 0.05]))
+            panel = Panel(lead, -1, 0, 0.0, 0.0, 0.0, polarity=-1 if name.startswith("-") else 1)
+            texts.append(Text("label", spelled(panel, form), *place, height, font, ink, lead))
+    return replace(page, texts=tuple(texts), meta={**page.meta, "strewn": True})
+
+
+def _scale_words(rng: np.random.Generator) -> str:
+    """A short speed or gain in print."""
+    space = " " * int(rng.integers(2))
+    if rng.random() < 0.5:
+        return f"{SPEEDS_MM_S[int(rng.integers(len(SPEEDS_MM_S)))]:g}{space}mm/s{'ec' * int(rng.integers(2))}"
+    return f"{GAINS_MM_MV[int(rng.integers(len(GAINS_MM_MV)))]:g}{space}mm/mV"
 
 
 def draw_fitting(rng: np.random.Generator, signals: Signals, width_mm: int, height_mm: int) -> Page:
@@ -299,7 +334,7 @@ def draw_window(rng: np.random.Generator, page: Page, width_mm: int, height_mm: 
     layout = page.layout
     upright = turn == 0
     dense = targets(page, x0, y0, cell, shape) if upright else np.zeros((DENSE_CHANNELS, *shape), np.float32)
-    whole = _sees_all(page, box)
+    whole, odd = _sees_all(page, box), "strewn" in page.meta
     return Window(
         np.ascontiguousarray(image),
         dense,
@@ -308,8 +343,8 @@ def draw_window(rng: np.random.Generator, page: Page, width_mm: int, height_mm: 
         True,
         TEMPLATE_NAMES.index(layout.name) if upright and whole else -1,
         int(page.meta["simultaneous"]) if upright and whole else -1,
-        SPEEDS_MM_S.index(layout.speed_mm_s) if upright else -1,
-        GAINS_MM_MV.index(layout.gain_mm_mv) if upright and layout.gain_mm_mv in GAINS_MM_MV else -1,
+        SPEEDS_MM_S.index(layout.speed_mm_s) if upright and not odd else -1,
+        GAINS_MM_MV.index(layout.gain_mm_mv) if upright and not odd and layout.gain_mm_mv in GAINS_MM_MV else -1,
     )
 
 

@@ -394,8 +394,8 @@ def _qrs_bounds(beat: Values) -> tuple[int, int] | None:
     quiet = float(np.percentile(v[_BEFORE - round(0.16 * FS_HZ) : _BEFORE + round(0.22 * FS_HZ)], 25))
     # The T wave's own slopes are no QRS, however large the T; a slow QRS is, however small beside the R wave.
     t_slope = float(np.percentile(v[_BEFORE + round(0.14 * FS_HZ) : _BEFORE + round(0.34 * FS_HZ)], 80))
-    before = max(0.045 * peak, 1.6 * quiet)
-    after = max(min(1.4 * t_slope, 0.1 * peak), 0.03 * peak, 1.9 * quiet)
+    before = max(0.035 * peak, 1.5 * quiet)
+    after = max(min(1.3 * t_slope, 0.09 * peak), 0.028 * peak, 1.7 * quiet)
 
     def leaves(step: int, threshold: float, furthest: int) -> int:
         k, run = top, 0

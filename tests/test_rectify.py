@@ -45,7 +45,7 @@ def test_what_the_picture_does_not_reach_is_white_and_unseen() -> None:
 
 
 def test_fine_detail_does_not_fold() -> None:
-    y, x = np.indices((800, 800))
+    _, x = np.indices((800, 800))
     stripes = np.repeat((((x // 2) % 2) * 255)[..., None], 3, -1).astype(np.uint8)
     sheet = rectify(stripes, PageMap.scale(40.0), (2.0, 2.0, 18.0, 18.0))
     assert np.abs(sheet.rgb.astype(float) - 127.5).max() < 12

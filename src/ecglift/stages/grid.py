@@ -161,13 +161,13 @@ def _without_grid(image: NDArray[np.uint8], settings: GridSettings) -> Grid:
         raise fail(
             "not-paper",
             "grid",
-            "The picture is mostly dark and shows no ECG paper: a monitor or something else. Give a scan or photo of the paper.",
+            "The picture is mostly dark and shows no ECG paper: a monitor? Give a scan or photo of the paper.",
         )
     if settings.dpi is not None:
         size_mm = np.array(image.shape[:2]) * 25.4 / settings.dpi
         white = float(np.mean(darkest > 0.8 * np.percentile(darkest, 90)))
         if 90 <= size_mm.max() <= 450 and size_mm.min() >= 20 and white > 0.6:
-            message = f"No grid was found; the scale is taken from the file's {settings.dpi:g} dpi. Set px_per_mm if it is wrong."
+            message = f"No grid was found; the scale is from the file's {settings.dpi:g} dpi. Set px_per_mm if wrong."
             return _flat(image, settings.dpi / 25.4, "page", (Problem("scale-from-page", "grid", message),))
     raise fail(
         "grid-not-found",

@@ -23,6 +23,9 @@ Box = tuple[float, float, float, float]
 LEAST_SCORE: Final = 4.0
 """Comb contrast of the weakest grids that were read right; pages without a grid stay below 2.5."""
 
+LEAST_CONFIDENCE: Final = 0.1
+"""What locks no better than this is lines of text, a texture or a map that is wrong nearly everywhere."""
+
 DOUBTFUL: Final = 0.5
 """Confidence below which the page is marked: on the press every third such map has slipped somewhere."""
 
@@ -81,6 +84,8 @@ def find_grid(
     grid_mm = _box_of(locked, seen)
     residual_mm = float(np.sqrt(np.mean(np.sum(np.square(locked.spread_mm[seen]), -1))))
     confidence = _confidence(locked)
+    if confidence < LEAST_CONFIDENCE:
+        return _without_grid(image, settings)
     if max(locked.heavy) < 0.02:
         # One family of lines only: a halftone screen looks like that. At this scale it cannot be told from a grid.
         if 0.5 * sum(page_map.px_per_mm(page_map.to_mm(np.array([image.shape[1] / 2, image.shape[0] / 2])))) < 6:

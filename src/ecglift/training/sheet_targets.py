@@ -123,15 +123,15 @@ def _pulses(lattice: _Lattice, page: Page) -> None:
         lattice.put("pulse_size", (rows, columns), inside, float(bx - ax) / unit, float(foot - ay) / unit)
 
 
-_SPEED_TEXT: Final = re.compile(r"([\d.,]+)\s?mm/s(?:ec)?", re.IGNORECASE)
-_GAIN_TEXT: Final = re.compile(r"([\d.,]+)\s?mm/mV", re.IGNORECASE)
+SPEED_TEXT: Final = re.compile(r"([\d.,]+)\s?mm/s(?:ec)?", re.IGNORECASE)
+GAIN_TEXT: Final = re.compile(r"([\d.,]+)\s?mm/mV", re.IGNORECASE)
 
 
 def _scales(lattice: _Lattice, page: Page) -> None:
     for text in page.texts:
         if text.kind != "text" or "mm/" not in text.text:
             continue
-        for name, pattern, usual in (("speed", _SPEED_TEXT, SPEEDS_MM_S), ("gain", _GAIN_TEXT, GAINS_MM_MV)):
+        for name, pattern, usual in (("speed", SPEED_TEXT, SPEEDS_MM_S), ("gain", GAIN_TEXT, GAINS_MM_MV)):
             for found in pattern.finditer(text.text):
                 value = float(found.group(1).replace(",", "."))
                 if value not in usual:

@@ -1,0 +1,89 @@
+"""Pieces of pages for the word network: lead names, scales, and what looks a little like them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ecglift.models.sheetmap import LABELS
+from ecglift.models.words import HEIGHT_PX, WIDTH_PX, WORDS
+from ecglift.paper import GAINS_MM_MV, SPEEDS_MM_S
+from ecglift.press.page import Page
+from ecglift.press.render import render
+from ecglift.sheet import SHEET_PX_PER_MM
+from ecglift.training.crops import photograph
+from ecglift.training.sheet_targets import GAIN_TEXT, SPEED_TEXT, text_box
+
+WIDTH_MM: Final = WIDTH_PX / SHEET_PX_PER_MM
+HEIGHT_MM: Final = HEIGHT_PX / SHEET_PX_PER_MM
+
+
+@dataclass(frozen=True)
+class Word:
+    """Something printed and the middle of it on the page; ``name`` one of :data:`ecglift.models.words.WORDS`."""
+
+    name: str
+    x_mm: float
+    y_mm: float
+
+
+def words_of(page: Page) -> list[Word]:
+    """The lead names and scales that are printed on a page."""
+    panels = {(p.lead, p.row): p.polarity for p in page.layout.panels}
+    out = []
+    for text in page.texts:
+        if text.kind == "label":
+            x0, y0, x1, y1 = text_box(text)
+            inverted = panels.get((text.lead, text.row), -1 if text.text.startswith("-") else 1) < 0
+            name = f"-{text.lead}" if inverted and f"-{text.lead}" in LABELS else text.lead
+            out.append(Word(name, (x0 + x1) / 2, (y0 + y1) / 2))
+        elif "mm/" in text.text:
+            for pattern, usual, unit in ((SPEED_TEXT, SPEEDS_MM_S, "mm/s"), (GAIN_TEXT, GAINS_MM_MV, "mm/mV")):
+                for found in pattern.finditer(text.text):
+                    if float(found.group(1)) in usual:
+                        x0, y0, x1, y1 = text_box(text, found.span())
+                        out.append(Word(f"{float(found.group(1)):g} {unit}", (x0 + x1) / 2, (y0 + y1) / 2))
+    return out
+
+
+def places(rng: np.random.Generator, page: Page, n: int) -> list[Word]:
+    """``n`` places to look at: mostly words, seen a little off their middle, and places without any."""
+    words = words_of(page)
+    out = []
+    for _ in range(4 * n):
+        if len(out) == n:
+            break
+        if words and rng.random() < 0.75:
+            word = words[int(rng.integers(len(words)))]
+            dx, dy = np.clip(rng.normal(0, (0.8, 0.5)), -2.0, 2.0)
+            out.append(Word(word.name, word.x_mm + float(dx), word.y_mm + float(dy)))
+            continue
+        if page.texts and rng.random() < 0.6:  # beside print, or on other print
+            x0, y0, x1, y1 = text_box(page.texts[int(rng.integers(len(page.texts)))])
+            x, y = float(rng.uniform(x0 - 6, x1 + 6)), float(rng.uniform(y0 - 4, y1 + 4))
+        else:
+            panel = page.layout.panels[int(rng.integers(len(page.layout.panels)))]
+            x = float(rng.uniform(panel.x0_mm - 12, panel.x1_mm + 5))
+            y = float(panel.baseline_mm + rng.normal(0, 6))
+        if all(abs(w.x_mm - x) > 4.5 or abs(w.y_mm - y) > 3.0 for w in words):
+            out.append(Word("", x, y))
+    return out
+
+
+def draw_word(rng: np.random.Generator, page: Page, word: Word) -> tuple[NDArray[np.uint8], int]:
+    """(HEIGHT_PX, WIDTH_PX, 3) uint8 around a place as a capture shows it, and the index of its word."""
+    stretch = float(np.exp(rng.normal(0, 0.01)))
+    width, height = WIDTH_MM * stretch, HEIGHT_MM * stretch
+    x0, y0 = word.x_mm - width / 2, word.y_mm - height / 2
+    # Whole pixels of the source tile the piece.
+    scale = max(round(float(np.clip(np.exp(rng.normal(np.log(6.0), 0.4)), 2.75, 14)) * HEIGHT_MM), 22) / height
+    image = render(page, scale, (x0, y0, x0 + width, y0 + height))
+    image = photograph(rng, image, scale)
+    if image.shape[:2] != (HEIGHT_PX, WIDTH_PX):
+        how = cv2.INTER_AREA if scale > SHEET_PX_PER_MM else cv2.INTER_CUBIC
+        image = np.asarray(cv2.resize(image, (WIDTH_PX, HEIGHT_PX), interpolation=how), np.uint8)
+    return image, WORDS.index(word.name)

@@ -165,8 +165,8 @@ def test_doubt_is_coloured_only_when_asked_for() -> None:
         orange = (image[..., 0] > 180) & (image[..., 1] < 140) & (image[..., 2] < 70)
         return int(orange.sum())
 
-    assert colourful(doubtful.pixels(20)) > 1000
-    assert colourful(plain.pixels(20)) == colourful(sure.pixels(20)) == 0
+    assert colourful(doubtful.pixels(12)) > 1000
+    assert colourful(plain.pixels(12)) == colourful(sure.pixels(12)) == 0
 
 
 def test_drawings_are_saved_by_suffix(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ place in mm.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,14 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d, label, maximum_filter
 
-from ecglift.models.sheetmap import PANEL_UNIT_MM, SheetMap, softmax
+from ecglift.models.sheetmap import PANEL_UNIT_MM, SheetMap
+from ecglift.models.words import GAINS, NAMES, SPEEDS
 
 Map = NDArray[np.float32]
+WordReader = Callable[[Sequence[tuple[float, float]]], NDArray[np.float64]]
+"""From places (x, y) mm to probabilities (n, len(WORDS)) of what is printed there."""
 
-_LABEL_CHANCE: Final = 0.25
+_LABEL_CHANCE: Final = 0.12
+"""Of the lattice; low, since the word network throws out what is none."""
+_NAME_CHANCE: Final = 0.3
 _EDGE_CHANCE: Final = 0.2
 _EDGE_REACH: Final = 5
-_TEXT_CHANCE: Final = 0.3
+_TEXT_CHANCE: Final = 0.15
 _BIN_MM: Final = 0.5
 
 
@@ -89,29 +95,23 @@ def _peaks(heat: Map, reach: int, least: float) -> list[tuple[int, int]]:
     return [(int(r), int(c)) for r, c in places[order]]
 
 
-def find_labels(answer: SheetMap) -> tuple[Label, ...]:
-    """The lead names on the sheet, surest first."""
-    heat, classes = answer.chance("label_heat"), answer.channel("label_class")
-    offset, panel = answer.channel("label_offset"), answer.channel("label_panel")
+def find_labels(answer: SheetMap, read: WordReader) -> tuple[Label, ...]:
+    """The lead names on the sheet, surest first: where the lattice sees a label, as ``read`` spells it."""
+    heat, offset = answer.chance("label_heat"), answer.channel("label_offset")
+    panel = answer.channel("label_panel") * PANEL_UNIT_MM
+    peaks = _peaks(heat, 2, _LABEL_CHANCE)
+    corner = answer.left_mm, answer.top_mm
+    places = [(corner[0] + c + float(offset[0, r, c]), corner[1] + r + float(offset[1, r, c])) for r, c in peaks]
     out = []
-    for r, c in _peaks(heat, 2, _LABEL_CHANCE):
-        near = np.s_[max(r - 1, 0) : r + 2, max(c - 1, 0) : c + 2]
-        weight = heat[near] / heat[near].sum()
-        logits = (classes[(slice(None), *near)] * weight).sum(axis=(1, 2))
-        x, y = answer.left_mm + c, answer.top_mm + r
-        to_panel = panel[:, r, c] * PANEL_UNIT_MM
-        log_p = np.log(np.maximum(softmax(logits), 1e-6)).astype(float)
-        out.append(
-            Label(
-                x + float(offset[0, r, c]),
-                y + float(offset[1, r, c]),
-                x + float(to_panel[0]),
-                y + float(to_panel[1]),
-                log_p,
-                float(heat[r, c]),
-            )
-        )
-    return tuple(out)
+    for (r, c), place, p in zip(peaks, places, read(places)[:, NAMES], strict=True):
+        there = float(p.sum())
+        if there < _NAME_CHANCE:
+            continue
+        log_p = np.log(np.maximum(p / there, 1e-6))
+        chance = there * min(1.0, 2 * float(heat[r, c]))
+        to_panel = corner[0] + c + float(panel[0, r, c]), corner[1] + r + float(panel[1, r, c])
+        out.append(Label(*place, *to_panel, log_p, chance))
+    return tuple(sorted(out, key=lambda one: -one.chance))
 
 
 def find_rows(answer: SheetMap, shortest_mm: float = 15.0, nearest_mm: float = 6.0) -> tuple[Row, ...]:
@@ -210,13 +210,15 @@ def find_pulses(answer: SheetMap) -> tuple[Pulse, ...]:
     return tuple(sorted(out, key=lambda pulse: pulse.x_mm))
 
 
-def find_scales(answer: SheetMap, name: str) -> tuple[PrintedScale, ...]:
+def find_scales(answer: SheetMap, name: str, read: WordReader) -> tuple[PrintedScale, ...]:
     """The printed speeds (``name`` "speed") or gains ("gain") on the sheet, surest first."""
-    heat, classes = answer.chance(f"{name}_heat"), answer.channel(f"{name}_class")
-    chest = answer.chance("gain_chest")
+    heat, chest = answer.chance(f"{name}_heat"), answer.chance("gain_chest")
+    peaks = _peaks(heat, 3, _TEXT_CHANCE)
+    places = [(answer.left_mm + c, answer.top_mm + r) for r, c in peaks]
     out = []
-    for r, c in _peaks(heat, 3, _TEXT_CHANCE):
-        log_p = np.log(np.maximum(softmax(classes[:, r, c]), 1e-6)).astype(float)
-        only_chest = float(chest[r, c]) if name == "gain" else 0.0
-        out.append(PrintedScale(answer.left_mm + c, answer.top_mm + r, log_p, float(heat[r, c]), only_chest))
-    return tuple(out)
+    for (r, c), place, p in zip(peaks, places, read(places)[:, SPEEDS if name == "speed" else GAINS], strict=True):
+        there = float(p.sum())
+        if there > _NAME_CHANCE:
+            only_chest = float(chest[r, c]) if name == "gain" else 0.0
+            out.append(PrintedScale(*place, np.log(np.maximum(p / there, 1e-6)), there, only_chest))
+    return tuple(sorted(out, key=lambda one: -one.chance))

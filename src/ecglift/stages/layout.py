@@ -2,103 +2,335 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from ecglift.leads import polarity
-from ecglift.paper import DEFAULT_GAIN_MM_MV, DEFAULT_SPEED_MM_S, TEMPLATES, Layout, Panel
+from ecglift.leads import CHEST_LEADS, polarity
+from ecglift.models.runtime import load
+from ecglift.models.sheetmap import LABELS, TEMPLATE_NAMES, SheetMap, read
+from ecglift.models.words import read_words
+from ecglift.paper import TEMPLATES, Layout, Panel, Template
 from ecglift.problem import Problem, fail
+from ecglift.reading.columns import Columns, common_extent, fit_columns
+from ecglift.reading.hypotheses import CUSTOM, Hypothesis, RowView, assign_labels, weigh_all, weigh_template
+from ecglift.reading.marks import Pulse, WordReader, find_edges, find_labels, find_pulses, find_rows, find_scales
+from ecglift.reading.scales import Scale, find_gain, find_speed, pulse_gain
+from ecglift.reading.turn import turn_sheet
 from ecglift.sheet import Sheet
 
 STAGE: Final = "layout"
-_BY_ROWS: Final = {1: "1x1", 2: "2x1", 3: "3x4", 4: "3x4+1", 5: "3x4+2", 6: "6x2", 7: "6x2+1", 12: "12x1"}
+
+_MIRRORED: Final = 4
+_SURE: Final = 0.8
+"""Posterior of a hypothesis below which a person is told to look."""
+_TEMPERATURE: Final = 1.5
+"""Log-scores of hypotheses are divided by this: their parts are not independent."""
 
 
 @dataclass(frozen=True)
 class LayoutSettings:
-    """What a person may tell: ``layout`` a name of :data:`ecglift.paper.TEMPLATES`, ``speed_mm_s``, ``gain_mm_mv``; None: find it."""
+    """What a person may tell; None or empty: find it.
+
+    ``layout``: a name of :data:`ecglift.paper.TEMPLATES`. ``names``: lead names row by row instead, top to bottom and
+    left to right.
+    ``rhythm_leads``: leads of the rhythm strips, top to bottom. ``speed_mm_s``, ``gain_mm_mv``: the scales.
+    """
 
     layout: str | None = None
     speed_mm_s: float | None = None
     gain_mm_mv: float | None = None
+    rhythm_leads: tuple[str, ...] = ()
+    names: tuple[tuple[str, ...], ...] = ()
 
     def __post_init__(self) -> None:
         if self.layout is not None and self.layout not in TEMPLATES:
             raise ValueError(f"layout must be one of {', '.join(TEMPLATES)}; got {self.layout!r}")
+        for name in (*self.rhythm_leads, *(n for row in self.names for n in row)):
+            if polarity(name)[0] is None:
+                raise ValueError(f"names and rhythm_leads must hold lead names as in ecglift.leads.LEADS; got {name!r}")
+        for field, value in (("speed_mm_s", self.speed_mm_s), ("gain_mm_mv", self.gain_mm_mv)):
+            if value is not None and not value > 0:
+                raise ValueError(f"{field} must be positive, got {value!r}")
 
 
 @dataclass(frozen=True)
 class SheetReading:
     """What is printed on a sheet.
 
-    ``layout``: in the millimetres of the upright sheet. ``quarter_turns``: 0 to 3, how often the sheet had to be turned clockwise to
-    stand upright: see :func:`ecglift.reading.turn.turn_sheet`.
+    ``layout``: in the millimetres of the upright sheet. ``quarter_turns``: 0 to 3, how often the sheet had to be
+    turned clockwise to stand upright (:func:`ecglift.reading.turn.turn_sheet` does it, and ``turn_map`` the same with
+    its map).
+    ``pulses``: the calibration pulses seen. ``hypotheses``: name and probability of the best arrangements.
     """
 
     layout: Layout
     quarter_turns: int = 0
     problems: tuple[Problem, ...] = ()
+    pulses: tuple[Pulse, ...] = ()
+    hypotheses: tuple[tuple[str, float], ...] = ()
 
 
-def find_layout(sheet: Sheet, settings: LayoutSettings = LayoutSettings()) -> SheetReading:  # noqa: B008
-    """The reading of a flat sheet. StageError when no rows of traces are there."""
-    ink = _ink(sheet)
-    rows_px = _rows(ink)
-    if not rows_px:
+def find_layout(sheet: Sheet, settings: LayoutSettings | None = None) -> SheetReading:
+    """The reading of a flat sheet. StageError when it is no ECG on paper, mirrored, or without rows of traces."""
+    settings = settings or LayoutSettings()
+    answer, turns = _upright(sheet)
+    upright = turn_sheet(sheet, turns)
+    words = partial(read_words, upright, model=load("words"))
+    return replace(interpret(answer, words, settings), quarter_turns=turns)
+
+
+def interpret(answer: SheetMap, words: WordReader, settings: LayoutSettings) -> SheetReading:
+    """What the network's ``answer`` about an upright sheet means, with ``words`` to read what is printed there.
+    StageError as in :func:`find_layout`.
+    """
+    if float(answer.weights("paper")[0]) < 0.2:
+        raise fail("not-an-ecg", STAGE, "this does not look like an ECG on paper (a screen, a text, another picture?)")
+    rows = find_rows(answer)
+    if not rows:
         raise fail("no-traces", STAGE, "no row of an ECG was found on the sheet; is the picture an ECG on paper?")
-    name = settings.layout or _BY_ROWS.get(len(rows_px))
-    if name is None:
-        raise fail("layout-unknown", STAGE, f"{len(rows_px)} rows were found, which is no usual layout; name it with --layout")
-    template = TEMPLATES[name]
-    if template.n_rows != len(rows_px):
-        raise fail("layout-mismatch", STAGE, f"layout {name} has {template.n_rows} rows, {len(rows_px)} were found")
-    columns = np.flatnonzero((ink[rows_px[0] - 10 : rows_px[-1] + 10] > 0.5).any(axis=0))
-    x0, x1 = (float(v) / 2 + sheet.origin_mm[0] for v in np.percentile(columns, [0.5, 99.5]))
-    speed, gain = settings.speed_mm_s or DEFAULT_SPEED_MM_S, settings.gain_mm_mv or DEFAULT_GAIN_MM_MV
-    baselines = [sheet.origin_mm[1] + r / 2 for r in rows_px]
-    width = (x1 - x0) / template.n_columns
-    panels = []
-    for row, names in enumerate(template.rows):
-        for column, printed in enumerate(names):
-            lead, sign = polarity(printed)
-            assert lead is not None  # templates hold lead names only
-            left = x0 + column * width
-            panels.append(Panel(lead, row, column, left, left + width, baselines[row], column * width / speed, gain, sign, False, 0.5))
-    for k in range(template.rhythm_strips):
-        row = len(template.rows) + k
-        panels.append(Panel(("II", "V1", "V5")[k], row, 0, x0, x1, baselines[row], 0.0, gain, 1, True, 0.5))
-    how = ("given" if settings.speed_mm_s else "assumed", "given" if settings.gain_mm_mv else "assumed")
-    layout = Layout(name, tuple(panels), speed, gain, how[0], how[1], 0.5)  # type: ignore[arg-type]
-    note = Problem("leads-unread", STAGE, "lead names were assumed from the number of rows; check them")
-    return SheetReading(layout, 0, (note,))
+    pitch = float(min(np.diff([row.y_mm for row in rows]), default=30.0))
+    by_row = assign_labels(rows, find_labels(answer, words))
+    views = [
+        RowView(
+            row,
+            find_edges(answer, row.y_mm, "start", min(5.0, pitch / 2)),
+            find_edges(answer, row.y_mm, "end", min(5.0, pitch / 2)),
+            tuple(labels),
+        )
+        for row, labels in zip(rows, by_row, strict=True)
+    ]
+    extent = common_extent(views)
+    hypotheses = _weigh(views, extent, answer, settings)
+    chances = _posterior(hypotheses)
+    best = hypotheses[0]
+    if not best.cells:
+        raise fail(
+            "layout-unknown", STAGE, "rows were found, but no arrangement of leads fits them; name it with --layout"
+        )
+    columns = _columns(best, views, extent)
+    widest = columns[max(columns)]
+    pulses = find_pulses(answer)
+    speed = find_speed(
+        find_scales(answer, "speed", words),
+        pulses,
+        answer.weights("speed"),
+        widest.n,
+        widest.width_mm,
+        settings.speed_mm_s,
+    )
+    gain = _gain(answer, words, pulses, best, views, settings)
+    simultaneous = widest.n == 2 and _simultaneous(answer, best, views, widest)
+    panels = _panels(best, views, columns, speed, gain, simultaneous, chances[0])
+    names = tuple((h.name, round(float(c), 4)) for h, c in zip(hypotheses[:3], chances[:3], strict=True))
+    second = names[1] if len(names) > 1 else ("", 0.0)
+    layout = Layout(
+        best.name,
+        panels,
+        speed.value,
+        gain.value,
+        speed.how,
+        gain.how,
+        float(chances[0]),
+        second[0],
+        float(chances[0] - second[1]),
+    )
+    problems = (*_doubts(best, views, chances, settings), *speed.problems, *gain.problems)
+    return SheetReading(layout, 0, problems, pulses, names)
 
 
-def _ink(sheet: Sheet) -> NDArray[np.float32]:
-    """Share of dark ink, (h, w) float32 at 2 px/mm."""
-    value = cv2.erode(sheet.rgb.max(axis=2), np.ones((2, 2), np.uint8))
-    step = max(round(sheet.px_per_mm / 2), 1)
-    paper = cv2.GaussianBlur(cv2.resize(value, None, fx=1 / 16, fy=1 / 16, interpolation=cv2.INTER_AREA), (0, 0), 4)
-    paper = cv2.resize(paper, (value.shape[1], value.shape[0]))
-    dark = np.where(sheet.seen, paper.astype(np.float32) - value, 0)
-    level = 0.5 * float(np.percentile(dark[::2, ::2], 99.5))
-    mask = cv2.dilate((dark > level).astype(np.uint8), np.ones((step, step), np.uint8))
-    return np.asarray(mask[::step, ::step], np.float32)
+def _upright(sheet: Sheet) -> tuple[SheetMap, int]:
+    """The network's answer about the sheet set upright, and how many clockwise quarter turns that took."""
+    model = load("sheet")
+    answer = read(sheet, model)
+    lies = answer.weights("turn")
+    turn = int(lies.argmax())
+    if turn == _MIRRORED:
+        if lies[_MIRRORED] > 0.9:
+            raise fail("mirrored", STAGE, "the picture is a mirror image; mirror it back and try again")
+        turn = int(lies[:_MIRRORED].argmax())
+    if turn == 0:
+        return answer, 0
+    turned = read(turn_sheet(sheet, turn), model)
+    if lies[turn] < 0.9 and turned.weights("turn")[0] < lies[0]:
+        return answer, 0
+    return turned, turn
 
 
-def _rows(ink: NDArray[np.float32]) -> list[int]:
-    """Rows of :func:`_ink` where a trace's zero line runs, top to bottom: peaks of the ink's profile."""
-    # A row's line is there in nearly every column, print is not.
-    there = cv2.dilate(ink, np.ones((7, 7), np.uint8)) * 0.7 + ink * 0.3
-    profile = cv2.GaussianBlur(there.sum(axis=1)[:, None], (1, 15), 0, sigmaY=2.5).ravel()
-    best = float(profile.max(initial=0.0))
-    rows: list[int] = []
-    for r in np.argsort(profile)[::-1]:
-        if profile[r] < max(0.5 * best, 30.0):
-            break
-        if all(abs(int(r) - other) > 22 for other in rows):
-            rows.append(int(r))
-    return sorted(rows)
+def _weigh(
+    views: list[RowView], extent: tuple[float, float], answer: SheetMap, settings: LayoutSettings
+) -> tuple[Hypothesis, ...]:
+    if settings.names:
+        given = Template(CUSTOM, settings.names)
+        return (weigh_template(given, views, extent, 0.0),)
+    network = dict(zip(TEMPLATE_NAMES, (float(v) for v in answer.weights("template")), strict=True))
+    return weigh_all(views, extent, network, settings.layout, settings.rhythm_leads)
+
+
+def _posterior(hypotheses: tuple[Hypothesis, ...]) -> list[float]:
+    score = np.array([h.log_score for h in hypotheses]) / _TEMPERATURE
+    weight = np.exp(score - score.max())
+    return [float(v) for v in weight / weight.sum()]
+
+
+def _columns(best: Hypothesis, views: list[RowView], extent: tuple[float, float]) -> dict[int, Columns]:
+    """The columns of the rows with 1, 2, … panels."""
+    out = {}
+    for n in sorted({cell.n_columns for cell in best.cells}):
+        rows = sorted({cell.row for cell in best.cells if cell.n_columns == n})
+        out[n] = fit_columns(views, rows, n, extent)
+    return out
+
+
+def _row_extent(view: RowView, columns: Columns, widest: Columns) -> tuple[float, float]:
+    """Left and right end of a row with one panel: its own edges, those of all rows where its own are not clear."""
+    left, right = widest.start_mm(0), widest.end_mm(widest.n - 1)
+    if columns.n == widest.n:
+        left, right = columns.start_mm(0), columns.end_mm(0)
+    own = [e for e in view.starts if abs(e.x_mm - view.row.x0_mm) < 4 and e.chance > 0.4]
+    x0 = own[0].x_mm if own else view.row.x0_mm
+    own = [e for e in view.ends if abs(e.x_mm - view.row.x1_mm) < 4 and e.chance > 0.4]
+    x1 = own[-1].x_mm if own else view.row.x1_mm
+    return left if abs(x0 - left) < 1.5 else x0, right if abs(x1 - right) < 1.5 else x1
+
+
+def _panels(
+    best: Hypothesis,
+    views: list[RowView],
+    columns: dict[int, Columns],
+    speed: Scale,
+    gain: Scale,
+    simultaneous: bool,
+    chance: float,
+) -> tuple[Panel, ...]:
+    widest = columns[max(columns)]
+    order = {row: k for k, row in enumerate(sorted({cell.row for cell in best.cells}))}
+    out = []
+    for cell in best.cells:
+        lead, sign = polarity(cell.name)
+        assert lead is not None  # hypotheses hold lead names only
+        grid = columns[cell.n_columns]
+        if cell.n_columns == 1:
+            x0, x1 = _row_extent(views[cell.row], grid, widest)
+        else:
+            x0, x1 = grid.start_mm(cell.column), grid.end_mm(cell.column)
+        start_s = 0.0 if simultaneous else cell.column * grid.width_mm / speed.value
+        value = gain.chest if gain.chest is not None and lead in CHEST_LEADS else gain.value
+        seen = float(np.exp(cell.label.log_p[LABELS.index(cell.name)])) * cell.label.chance if cell.label else 0.0
+        confidence = 1 - (1 - 0.9 * chance) * (1 - seen)
+        if cell.label is None and cell.rhythm:
+            confidence = min(confidence, 0.6)
+        panel = Panel(
+            lead,
+            order[cell.row],
+            cell.column,
+            x0,
+            x1,
+            views[cell.row].row.y_mm,
+            start_s,
+            value,
+            sign,
+            cell.rhythm,
+            confidence,
+        )
+        out.append(panel)
+    return tuple(out)
+
+
+def _gain(
+    answer: SheetMap,
+    words: WordReader,
+    pulses: tuple[Pulse, ...],
+    best: Hypothesis,
+    views: list[RowView],
+    settings: LayoutSettings,
+) -> Scale:
+    """The gain; chest leads have one of their own when that is printed or their rows' pulses say so."""
+    first = {cell.row: polarity(cell.name)[0] for cell in best.cells if cell.column == 0}
+    last = {cell.row: polarity(cell.name)[0] for cell in best.cells if cell.column == cell.n_columns - 1}
+    limb, chest = [], []
+    for pulse in pulses:
+        foot = pulse.y_mm + pulse.height_mm
+        row = min(range(len(views)), key=lambda k: abs(views[k].row.y_mm - foot))
+        if first.get(row) in CHEST_LEADS and last.get(row) in CHEST_LEADS:
+            chest.append(pulse)
+        else:
+            limb.append(pulse)
+    gain = find_gain(find_scales(answer, "gain", words), limb or chest, answer.weights("gain"), settings.gain_mm_mv)
+    if gain.how != "given" and limb and len(chest) >= 2:
+        own = pulse_gain([p.height_mm for p in chest])
+        if own and own[0] != gain.value and 0.8 < own[1] / own[0] < 1.25:
+            gain = replace(gain, chest=own[0])
+    return gain
+
+
+def _simultaneous(answer: SheetMap, best: Hypothesis, views: list[RowView], columns: Columns) -> bool:
+    """Whether two columns show the same seconds: then the beats of all rows stand at the same places in both."""
+    trace = answer.chance("trace") > 0.5
+    rows = [cell.row for cell in best.cells if cell.column == 0 and cell.n_columns == 2]
+    pitch = float(min(np.diff([views[k].row.y_mm for k in range(len(views))]), default=30.0))
+    activity = np.zeros(trace.shape[1])
+    for k in rows:
+        r = round(views[k].row.y_mm - answer.top_mm)
+        reach = max(round(pitch * 0.6), 4)
+        activity += trace[max(r - reach, 0) : r + reach].sum(axis=0)
+    n = int(columns.width_mm) - 4
+    a, b = (round(columns.start_mm(k) - answer.left_mm) + 2 for k in (0, 1))
+    if n < 20 or a < 0 or b + n > len(activity):
+        return float(answer.weights("simultaneous")[0]) > 0.5
+    left, right = activity[a : a + n], activity[b : b + n]
+    if left.std() == 0 or right.std() == 0:
+        return False
+    alike = float(np.corrcoef(left, right)[0, 1])
+    p = float(np.clip(answer.weights("simultaneous")[0], 0.02, 0.98))
+    # Correlations of the same beats are above 0.6, of other beats about 0 with a spread of 0.2.
+    return float(np.log(p / (1 - p))) + 12.0 * (alike - 0.5) > 0
+
+
+def _doubts(
+    best: Hypothesis, views: list[RowView], chances: list[float], settings: LayoutSettings
+) -> tuple[Problem, ...]:
+    """What a person should look at."""
+    out = []
+
+    def doubt(code: str, message: str) -> None:
+        out.append(Problem(code, STAGE, message))
+
+    told = settings.layout is not None or bool(settings.names)
+    read_labels = [cell for cell in best.cells if cell.label is not None and cell.label.chance > 0.35]
+    if not told and not read_labels:
+        doubt("leads-unread", f"no lead name could be read; {best.name} in its usual order is assumed")
+    elif not told and len(read_labels) < 0.5 * len(best.cells):
+        doubt(
+            "leads-assumed",
+            f"only {len(read_labels)} of {len(best.cells)} lead names could be read; {best.name} is assumed",
+        )
+    if not told and chances[0] < _SURE:
+        doubt("layout-uncertain", f"the arrangement {best.name} is uncertain ({chances[0]:.0%}); name it with --layout")
+    if not told and best.name == CUSTOM:
+        doubt("layout-unusual", "the arrangement is none of the usual ones; leads are named as they are printed")
+    for cell in read_labels:
+        assert cell.label is not None
+        p = cell.label.log_p
+        printed = LABELS[int(p.argmax())]
+        if printed != cell.name and p.max() - p[LABELS.index(cell.name)] > 2.0 and cell.label.chance > 0.5:
+            doubt(
+                "lead-name-conflict",
+                f"{printed} seems to be printed where {best.name} has {cell.name}; check the names",
+            )
+    strips = [cell for cell in best.cells if cell.rhythm and cell.label is None]
+    if strips and read_labels and not settings.rhythm_leads and not settings.names:
+        doubt(
+            "rhythm-lead-assumed",
+            f"the rhythm strip's name could not be read; {', '.join(c.name for c in strips)} is assumed",
+        )
+    longest = max(view.row.weight_mm for view in views)
+    if any(views[k].row.weight_mm > 0.5 * longest for k in best.dropped):
+        doubt(
+            "row-unexplained", "a row of the sheet has no place in the arrangement and was left out; check the layout"
+        )
+    if best.lost:
+        doubt("rows-missing", f"{best.lost} of the rows of {best.name} are not on the sheet")
+    return tuple(out)

@@ -20,11 +20,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, IterableDataset
 
-from ecglift.models.sheetmap import DENSE, PX_PER_MM, WHOLE, network_input
+from ecglift.models.sheetmap import DENSE, PX_PER_MM, WHOLE, WHOLE_NUMBERS, network_input
 from ecglift.training.export import load_weights, write_onnx
 from ecglift.training.sheet_network import SheetNetwork
 from ecglift.training.sheet_windows import SHAPES_MM, Window, draw_fitting, draw_window
@@ -38,15 +38,22 @@ _AREAS = ("trace", "pulse", "separator", "text")
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train. ``replay``: how often a drawn batch is shown, light and noise drawn anew each time."""
+    """How to train.
+
+    ``replay``: how often a drawn batch is shown, light and noise drawn anew each time. ``settle``: share of the time in
+    which the normalisations still take the windows' own statistics; there are one or two windows in a batch, and their
+    own statistics wipe out what tells one sheet from another.
+    """
 
     minutes: float = 40.0
     rate: float = 2e-3
     weight_decay: float = 1e-4
     warmup: float = 0.02
     replay: int = 4
+    settle: float = 0.25
     average: float = 0.99
     whole_weight: float = 1.0
+    whole_batches: int = 600
     seed: int = 0
 
 
@@ -248,6 +255,57 @@ def export(model: SheetNetwork, example: NDArray[np.uint8], path: Path) -> float
     return worst
 
 
+def fit_whole(model: SheetNetwork, batches: Iterator[Any], recipe: Recipe, device: str) -> dict[str, float]:
+    """Fit the head for the whole sheet on a body that stays as it is; shares right on a held-out sixth of the windows.
+
+    One or two windows a step are too few to learn from about whole sheets. The body's pooled features of some hundred
+    windows, each as it is and turned, are collected once, and the head is fitted to all of them together.
+    """
+    model.eval()
+    pooled, truths = [], []
+    with torch.no_grad():
+        for k, (rgb, dense, whole) in enumerate(batches):
+            if k == recipe.whole_batches:
+                break
+            batch = rgb.numpy(), dense.numpy(), whole.numpy()
+            for image, _, truth in (batch, turned(batch[0], batch, 1 + k % 3)):
+                with torch.autocast(device, dtype=torch.bfloat16):
+                    seen = model.seen(torch.from_numpy(network_input(image)).to(device))[1]
+                pooled.append(seen.float())
+                truths.append(torch.from_numpy(truth).to(device))
+    x, y = torch.cat(pooled), torch.cat(truths)
+    held = len(x) // 6
+    mean, spread = x[held:].mean(dim=0), x[held:].std(dim=0) + 1e-3
+    head = nn.Sequential(nn.Linear(x.shape[1], 128), nn.ReLU(), nn.Dropout(0.3), nn.Linear(128, WHOLE_NUMBERS)).to(
+        device
+    )
+    optimizer = torch.optim.AdamW(head.parameters(), lr=2e-3, weight_decay=1e-2)
+    z = (x - mean) / spread
+    steps = 1500
+    for step in range(steps):
+        for group in optimizer.param_groups:
+            group["lr"] = 2e-3 * 0.5 * (1 + math.cos(math.pi * step / steps))
+        at = torch.randint(held, len(x), (256,), device=device)
+        loss = torch.stack(list(whole_loss(head(z[at]), y[at]).values())).sum()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+    head.eval()
+    with torch.no_grad():
+        answer = head(z[:held])
+        first, last = head[0], head[3]
+        # Centring and scaling become part of the first layer.
+        model.whole[0].weight.copy_(first.weight / spread)
+        model.whole[0].bias.copy_(first.bias - first.weight @ (mean / spread))
+        model.whole[2].weight.copy_(last.weight)
+        model.whole[2].bias.copy_(last.bias)
+    scores = {"paper": float(((answer[:, WHOLE["paper"].start] > 0) == (y[:held, 2] > 0)).float().mean())}
+    for name, column in (("turn", 1), ("template", 3), ("speed", 5), ("gain", 6)):
+        there = y[:held, column] >= 0
+        scores[name] = float((answer[there][:, WHOLE[name]].argmax(1) == y[:held][there, column]).float().mean())
+    return scores
+
+
 def train(signals: Signals, held_out: Signals, out: Path, recipe: Recipe, workers: int, start: Path | None) -> None:
     """Train within ``recipe.minutes``, checkpoint every few minutes, export ``out``/model.onnx and check it against
     torch.
@@ -273,14 +331,19 @@ def train(signals: Signals, held_out: Signals, out: Path, recipe: Recipe, worker
     windows = validation_windows(held_out, 25)
     log = (out / "log.jsonl").open("a")
     begun, step, shown, last_check, last_save = time.monotonic(), 0, 0, 0.0, 0.0
-    for rgb, dense, whole in loader:
+    batches = iter(loader)
+    for rgb, dense, whole in batches:
         minutes = (time.monotonic() - begun) / 60
-        done = minutes / recipe.minutes
+        done = minutes / recipe.minutes if recipe.minutes else 1.0
         if done >= 1:
             break
         rate = recipe.rate * min(1.0, done / recipe.warmup + 0.05) * 0.5 * (1 + math.cos(math.pi * done))
         for group in optimizer.param_groups:
             group["lr"] = rate
+        if done >= recipe.settle:
+            for layer in model.modules():
+                if isinstance(layer, nn.BatchNorm2d):
+                    layer.eval()
         image = rgb.to(device).permute(0, 3, 1, 2).float().contiguous(memory_format=torch.channels_last)
         dense, whole = dense.to(device), whole.to(device)
         with torch.autocast(device, dtype=torch.bfloat16):
@@ -315,6 +378,8 @@ def train(signals: Signals, held_out: Signals, out: Path, recipe: Recipe, worker
         if minutes - last_save > 5:
             last_save = minutes
             torch.save(average.module.state_dict(), out / "checkpoint.pt")
+    torch.save(average.module.state_dict(), out / "checkpoint.pt")
+    print(json.dumps({"whole": fit_whole(average.module, batches, recipe, device)}), flush=True)
     torch.save(average.module.state_dict(), out / "checkpoint.pt")
     scores = validate(average.module, windows, device)
     export(average.module, windows[0].rgb[None], out / "model.onnx")

@@ -26,7 +26,12 @@ class SheetNetwork(nn.Module):  # type: ignore[misc]
                 if name.endswith("heat"):  # nearly everywhere there is nothing
                     self.dense.bias[channels] = -4.0
 
-    def forward(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
+    def seen(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
+        """(features on the lattice, pooled features of the whole sheet)."""
         features, deepest = self.body((rgb - 160.0) / 80.0)
         pooled = torch.cat([deepest.amax(dim=(2, 3)), deepest.mean(dim=(2, 3)), features.amax(dim=(2, 3))], dim=1)
+        return features, pooled
+
+    def forward(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
+        features, pooled = self.seen(rgb)
         return self.dense(features), self.whole(pooled)

@@ -1,4 +1,6 @@
-"""The sheet network's eyes and words: what it is shown, where its cells stand, and that the shipped file reads a sheet."""
+"""The sheet network's eyes and words: what it is shown, where its cells stand, and that the shipped file reads a
+sheet.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What the word network sees and says: a small piece of the sheet around a place where something seems to be printed."""
+"""What the word network sees and says: a small piece of the sheet around a place where something seems to be
+printed.
+"""
 
 from __future__ import annotations
 

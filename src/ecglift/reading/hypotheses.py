@@ -39,7 +39,7 @@ _PRIOR: Final[dict[str, float]] = {
 _RHYTHM_PRIOR: Final[dict[str, float]] = {"II": 0.0, "V1": -1.2, "V5": -1.6}
 _RARE_RHYTHM: Final = -2.5
 
-_ROW_LOST: Final = -4.0
+_ROW_LOST: Final = -5.0
 """A row of the template that is not on the sheet (cropped or unseen)."""
 _ROW_SPARE: Final = -6.0
 """A seen row that the template does not have, when it is as long as the others; shorter ones cost less."""
@@ -47,6 +47,7 @@ _NAME_LOST: Final = -0.35
 _NAME_SPARE: Final = -3.0
 _CUSTOM_COST: Final = -7.0
 _CUSTOM_NAME_COST: Final = -0.6
+_FEW: Final = 3
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,31 @@ class Hypothesis:
     log_score: float
     dropped: tuple[int, ...] = ()
     lost: int = 0
+
+
+def label_way(
+    hypothesis: Hypothesis, views: Sequence[RowView], extent: tuple[float, float]
+) -> tuple[float, float] | None:
+    """From a panel's start and zero line to its label's middle, mm: the usual way on this sheet; None with too few
+    labels.
+    """
+    ways = []
+    for cell in hypothesis.cells:
+        if cell.label is not None and cell.label.chance > 0.5:
+            x, y = panel_start(cell, views, extent)
+            ways.append((cell.label.x_mm - x, cell.label.y_mm - y))
+    if len(ways) < _FEW:
+        return None
+    middle = np.median(ways, axis=0)
+    # Names of other lengths have their middle elsewhere, their row's height is the same.
+    agree = np.abs(np.array(ways) - middle).max(axis=1) < 4.0
+    return (float(middle[0]), float(middle[1])) if agree.mean() > 0.6 else None
+
+
+def panel_start(cell: Cell, views: Sequence[RowView], extent: tuple[float, float]) -> tuple[float, float]:
+    """About where a cell's panel begins: x mm and its zero line y mm."""
+    x0, x1 = extent
+    return x0 + cell.column * (x1 - x0) / cell.n_columns, views[cell.row].row.y_mm
 
 
 def assign_labels(rows: Sequence[Row], labels: Sequence[Label]) -> list[list[Label]]:
@@ -201,9 +227,9 @@ def weigh_template(
                 score, cells[i, j] = _row_score(views[i - 1], wanted[j - 1], extent, any_labels, told, strip)
                 options.append((best[i - 1, j - 1] + score, "both"))
             if i:
-                spare = _ROW_SPARE * min(1.0, views[i - 1].row.weight_mm / longest) + _NAME_SPARE * len(
-                    views[i - 1].labels
-                )
+                spare = _ROW_SPARE * views[i - 1].row.life * min(
+                    1.0, views[i - 1].row.weight_mm / longest
+                ) + _NAME_SPARE * len(views[i - 1].labels)
                 options.append((best[i - 1, j] + spare, "seen"))
             if j:
                 options.append((best[i, j - 1] + _ROW_LOST, "wanted"))

@@ -5,7 +5,7 @@ place in mm.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -26,6 +26,9 @@ _EDGE_CHANCE: Final = 0.2
 _EDGE_REACH: Final = 5
 _TEXT_CHANCE: Final = 0.15
 _BIN_MM: Final = 0.5
+_LIFE_MM: Final = 9
+_DRAWN: Final = 0.5
+"""A row has a trace in at least this share of its columns; frames, folds and page edges have not."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +50,16 @@ class Label:
 
 @dataclass(frozen=True)
 class Row:
-    """A row of traces: its zero line and how far it reaches. ``weight_mm``: length of the line that was seen."""
+    """A row of traces: its zero line and how far it reaches.
+
+    ``weight_mm``: length of the line that was seen; ``life``: 0.1 for a flat line to 1 for one with beats.
+    """
 
     y_mm: float
     x0_mm: float
     x1_mm: float
     weight_mm: float
+    life: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -116,7 +123,7 @@ def find_labels(answer: SheetMap, read: WordReader) -> tuple[Label, ...]:
 
 def find_rows(answer: SheetMap, shortest_mm: float = 15.0, nearest_mm: float = 6.0) -> tuple[Row, ...]:
     """The rows of traces, top to bottom: ridges of the network's zero-line heat."""
-    heat = answer.chance("row_heat")
+    heat, trace = answer.chance("row_heat"), answer.chance("trace")
     offset = np.clip(answer.channel("row_offset"), -2, 2)
     at = np.arange(len(heat))[:, None] + offset
     n_bins = int(len(heat) / _BIN_MM)
@@ -132,9 +139,42 @@ def find_rows(answer: SheetMap, shortest_mm: float = 15.0, nearest_mm: float = 6
         if any(abs(y - (other.y_mm - answer.top_mm)) < nearest_mm for other in rows):
             continue
         row = _row(answer, heat, at, y)
-        if row is not None and row.weight_mm >= shortest_mm:
+        if row is not None and row.weight_mm >= shortest_mm and (row := _with_life(answer, trace, row)):
             rows.append(row)
-    return tuple(sorted(rows, key=lambda row: row.y_mm))
+    return _joined(sorted(rows, key=lambda row: row.y_mm))
+
+
+def _joined(rows: list[Row]) -> tuple[Row, ...]:
+    """The rows, those beside each other at nearly the same height made one: columns that were set a little apart."""
+    if len(rows) < 2:
+        return tuple(rows)
+    longest = max(row.x1_mm - row.x0_mm for row in rows)
+    pitch = float(np.percentile(np.diff([row.y_mm for row in rows]), 75))
+    out = [rows[0]]
+    for row in rows[1:]:
+        last = out[-1]
+        shared = min(row.x1_mm, last.x1_mm) - max(row.x0_mm, last.x0_mm)
+        if row.y_mm - last.y_mm < 0.4 * pitch and shared < 0.1 * longest:
+            weight = last.weight_mm + row.weight_mm
+            y = (last.y_mm * last.weight_mm + row.y_mm * row.weight_mm) / weight
+            x0, x1 = min(last.x0_mm, row.x0_mm), max(last.x1_mm, row.x1_mm)
+            out[-1] = Row(y, x0, x1, weight, max(last.life, row.life))
+        else:
+            out.append(row)
+    return tuple(out)
+
+
+def find_level(answer: SheetMap, y_mm: float, x0_mm: float, x1_mm: float, reach_mm: float) -> float | None:
+    """The zero line, mm, between x0 and x1 within ``reach_mm`` of ``y_mm``; None when less than half of it is seen."""
+    heat, offset = answer.chance("row_heat"), np.clip(answer.channel("row_offset"), -2, 2)
+    r, reach = round(y_mm - answer.top_mm), max(round(reach_mm), 1)
+    a, b = max(round(x0_mm - answer.left_mm), 0), round(x1_mm - answer.left_mm)
+    top = max(r - reach, 0)
+    near = heat[top : r + reach + 1, a:b]
+    if not near.size or (near.max(axis=0) > 0.3).mean() < 0.5:
+        return None
+    at = top + np.arange(len(near))[:, None] + offset[top : r + reach + 1, a:b]
+    return answer.top_mm + _weighted_median(at.ravel(), np.where(near > 0.3, near, 0.0).ravel())
 
 
 def _row(answer: SheetMap, heat: Map, at: Map, y: float) -> Row | None:
@@ -160,6 +200,18 @@ def _row(answer: SheetMap, heat: Map, at: Map, y: float) -> Row | None:
         answer.left_mm + columns[-1] + 0.5,
         float(len(columns)),
     )
+
+
+def _with_life(answer: SheetMap, trace: Map, row: Row) -> Row | None:
+    """The row with how lively its trace is; None when there is no trace along it: a frame, a fold, the page's edge."""
+    r = round(row.y_mm - answer.top_mm)
+    a, b = round(row.x0_mm - answer.left_mm + 0.5), round(row.x1_mm - answer.left_mm + 0.5)
+    near = trace[max(r - _LIFE_MM, 0) : r + _LIFE_MM + 1, max(a, 0) : b]
+    if not near.size or float((near.max(axis=0) > 0.4).mean()) < _DRAWN:
+        return None
+    # A ruled line covers one or two cells of a column all along, heart beats stand out of it.
+    tall = float(np.percentile((near > 0.4).sum(axis=0), 98))
+    return replace(row, life=float(np.clip((tall - 2) / 3, 0.1, 1.0)))
 
 
 def _weighted_median(values: NDArray[np.floating], weights: NDArray[np.floating]) -> float:

@@ -11,12 +11,31 @@ import numpy as np
 from ecglift.leads import CHEST_LEADS, polarity
 from ecglift.models.runtime import load
 from ecglift.models.sheetmap import LABELS, TEMPLATE_NAMES, SheetMap, read
-from ecglift.models.words import read_words
+from ecglift.models.words import NAMES, read_words
 from ecglift.paper import TEMPLATES, Layout, Panel, Template
 from ecglift.problem import Problem, fail
 from ecglift.reading.columns import Columns, common_extent, fit_columns
-from ecglift.reading.hypotheses import CUSTOM, Hypothesis, RowView, assign_labels, weigh_all, weigh_template
-from ecglift.reading.marks import Pulse, WordReader, find_edges, find_labels, find_pulses, find_rows, find_scales
+from ecglift.reading.hypotheses import (
+    CUSTOM,
+    Hypothesis,
+    RowView,
+    assign_labels,
+    label_way,
+    panel_start,
+    weigh_all,
+    weigh_template,
+)
+from ecglift.reading.marks import (
+    Label,
+    Pulse,
+    WordReader,
+    find_edges,
+    find_labels,
+    find_level,
+    find_pulses,
+    find_rows,
+    find_scales,
+)
 from ecglift.reading.scales import Scale, find_gain, find_speed, pulse_gain
 from ecglift.reading.turn import turn_sheet
 from ecglift.sheet import Sheet
@@ -26,6 +45,7 @@ STAGE: Final = "layout"
 _MIRRORED: Final = 4
 _SURE: Final = 0.8
 """Posterior of a hypothesis below which a person is told to look."""
+_OWN_LEVEL_MM: Final = 0.7
 _TEMPERATURE: Final = 1.5
 """Log-scores of hypotheses are divided by this: their parts are not independent."""
 
@@ -79,7 +99,11 @@ def find_layout(sheet: Sheet, settings: LayoutSettings | None = None) -> SheetRe
     answer, turns = _upright(sheet)
     upright = turn_sheet(sheet, turns)
     words = partial(read_words, upright, model=load("words"))
-    return replace(interpret(answer, words, settings), quarter_turns=turns)
+    reading = replace(interpret(answer, words, settings), quarter_turns=turns)
+    unread = {"leads-unread", "leads-assumed"} & {p.code for p in reading.problems}
+    if unread and float(answer.weights("turn")[_MIRRORED]) > 0.8:
+        raise fail("mirrored", STAGE, "the picture is a mirror image; mirror it back and try again")
+    return reading
 
 
 def interpret(answer: SheetMap, words: WordReader, settings: LayoutSettings) -> SheetReading:
@@ -104,6 +128,10 @@ def interpret(answer: SheetMap, words: WordReader, settings: LayoutSettings) -> 
     ]
     extent = common_extent(views)
     hypotheses = _weigh(views, extent, answer, settings)
+    looked = _second_look(hypotheses[0], views, extent, words)
+    if looked is not views:
+        views = looked
+        hypotheses = _weigh(views, extent, answer, settings)
     chances = _posterior(hypotheses)
     best = hypotheses[0]
     if not best.cells:
@@ -124,6 +152,7 @@ def interpret(answer: SheetMap, words: WordReader, settings: LayoutSettings) -> 
     gain = _gain(answer, words, pulses, best, views, settings)
     simultaneous = widest.n == 2 and _simultaneous(answer, best, views, widest)
     panels = _panels(best, views, columns, speed, gain, simultaneous, chances[0])
+    panels = tuple(_levelled(answer, panel, min(0.4 * pitch, 6.0)) for panel in panels)
     names = tuple((h.name, round(float(c), 4)) for h, c in zip(hypotheses[:3], chances[:3], strict=True))
     second = names[1] if len(names) > 1 else ("", 0.0)
     layout = Layout(
@@ -146,11 +175,7 @@ def _upright(sheet: Sheet) -> tuple[SheetMap, int]:
     model = load("sheet")
     answer = read(sheet, model)
     lies = answer.weights("turn")
-    turn = int(lies.argmax())
-    if turn == _MIRRORED:
-        if lies[_MIRRORED] > 0.9:
-            raise fail("mirrored", STAGE, "the picture is a mirror image; mirror it back and try again")
-        turn = int(lies[:_MIRRORED].argmax())
+    turn = int(lies[:_MIRRORED].argmax())
     if turn == 0:
         return answer, 0
     turned = read(turn_sheet(sheet, turn), model)
@@ -167,6 +192,29 @@ def _weigh(
         return (weigh_template(given, views, extent, 0.0),)
     network = dict(zip(TEMPLATE_NAMES, (float(v) for v in answer.weights("template")), strict=True))
     return weigh_all(views, extent, network, settings.layout, settings.rhythm_leads)
+
+
+def _second_look(
+    best: Hypothesis, views: list[RowView], extent: tuple[float, float], words: WordReader
+) -> list[RowView]:
+    """The rows with the names that were overlooked, read where the sheet's other names stand to their panels."""
+    way = label_way(best, views, extent)
+    bare = [cell for cell in best.cells if cell.label is None]
+    if way is None or not bare:
+        return views
+    starts = [panel_start(cell, views, extent) for cell in bare]
+    steps = (0.0, -1.5, 1.5)
+    chances = words([(x + way[0] + step, y + way[1]) for x, y in starts for step in steps])
+    out = list(views)
+    for k, (cell, (x, y)) in enumerate(zip(bare, starts, strict=True)):
+        tries = chances[k * len(steps) : (k + 1) * len(steps), NAMES]
+        best_try = int(tries.max(axis=1).argmax())
+        there = float(tries[best_try].sum())
+        if there > 0.6:
+            p = np.log(np.maximum(tries[best_try] / there, 1e-6))
+            label = Label(x + way[0] + steps[best_try], y + way[1], x, y, p, 0.7 * there)
+            out[cell.row] = replace(out[cell.row], labels=(*out[cell.row].labels, label))
+    return out
 
 
 def _posterior(hypotheses: tuple[Hypothesis, ...]) -> list[float]:
@@ -237,6 +285,13 @@ def _panels(
         )
         out.append(panel)
     return tuple(out)
+
+
+def _levelled(answer: SheetMap, panel: Panel, reach_mm: float) -> Panel:
+    """The panel on a zero line of its own where that is clearly not its row's: some devices set columns apart."""
+    level = find_level(answer, panel.baseline_mm, panel.x0_mm, panel.x1_mm, reach_mm)
+    own = level is not None and abs(level - panel.baseline_mm) > _OWN_LEVEL_MM
+    return replace(panel, baseline_mm=level) if own and level is not None else panel
 
 
 def _gain(
@@ -327,7 +382,7 @@ def _doubts(
             f"the rhythm strip's name could not be read; {', '.join(c.name for c in strips)} is assumed",
         )
     longest = max(view.row.weight_mm for view in views)
-    if any(views[k].row.weight_mm > 0.5 * longest for k in best.dropped):
+    if any(views[k].row.weight_mm > 0.5 * longest and views[k].row.life > 0.5 for k in best.dropped):
         doubt(
             "row-unexplained", "a row of the sheet has no place in the arrangement and was left out; check the layout"
         )

@@ -34,7 +34,7 @@ MIRRORED: Final = 4
 _TURN_SHARES: Final = (0.76, 0.065, 0.065, 0.065, 0.045)
 """How often windows are upright, turned once, twice, three times anticlockwise, mirrored."""
 _NO_ECG: Final = 0.06
-_STREWN: Final = 0.5
+_STREWN: Final = 0.35
 
 
 @dataclass(frozen=True)

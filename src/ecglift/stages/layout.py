@@ -43,6 +43,8 @@ from ecglift.sheet import Sheet
 STAGE: Final = "layout"
 
 _MIRRORED: Final = 4
+_LIKELY_TURN: Final = 0.02
+"""A quarter turn is tried when its chance is at least this share of the likeliest one's."""
 _SURE: Final = 0.8
 """Posterior of a hypothesis below which a person is told to look."""
 _OWN_LEVEL_MM: Final = 0.7
@@ -96,9 +98,7 @@ class SheetReading:
 def find_layout(sheet: Sheet, settings: LayoutSettings | None = None) -> SheetReading:
     """The reading of a flat sheet. StageError when it is no ECG on paper, mirrored, or without rows of traces."""
     settings = settings or LayoutSettings()
-    answer, turns = _upright(sheet)
-    upright = turn_sheet(sheet, turns)
-    words = partial(read_words, upright, model=load("words"))
+    answer, words, turns = _upright(sheet)
     reading = replace(interpret(answer, words, settings), quarter_turns=turns)
     unread = {"leads-unread", "leads-assumed"} & {p.code for p in reading.problems}
     if unread and float(answer.weights("turn")[_MIRRORED]) > 0.8:
@@ -170,18 +170,32 @@ def interpret(answer: SheetMap, words: WordReader, settings: LayoutSettings) -> 
     return SheetReading(layout, 0, problems, pulses, names)
 
 
-def _upright(sheet: Sheet) -> tuple[SheetMap, int]:
-    """The network's answer about the sheet set upright, and how many clockwise quarter turns that took."""
-    model = load("sheet")
-    answer = read(sheet, model)
-    lies = answer.weights("turn")
-    turn = int(lies[:_MIRRORED].argmax())
-    if turn == 0:
-        return answer, 0
-    turned = read(turn_sheet(sheet, turn), model)
-    if lies[turn] < 0.9 and turned.weights("turn")[0] < lies[0]:
-        return answer, 0
-    return turned, turn
+def _upright(sheet: Sheet) -> tuple[SheetMap, WordReader, int]:
+    """The network's answer about the sheet set upright, a reader of its print, and the clockwise quarter turns it took.
+
+    Where the network is not sure how the sheet lies, it is turned every likely way: names read best upright.
+    """
+    first = read(sheet, load("sheet"))
+    lies = first.weights("turn")[:_MIRRORED]
+    likely = [int(k) for k in np.argsort(-lies) if lies[k] > _LIKELY_TURN * lies.max()]
+    best: tuple[float, SheetMap, WordReader, int] | None = None
+    for k in likely:
+        turned = turn_sheet(sheet, k)
+        answer = first if k == 0 else read(turned, load("sheet"))
+        words = partial(read_words, turned, model=load("words"))
+        if len(likely) == 1:
+            return answer, words, k
+        # Single strokes are the same upside down: only letters tell.
+        sure = [float(np.exp(one.log_p.max())) * one.chance for one in find_labels(answer, words) if _tells(one)]
+        score = sum(sure) + float(np.log(max(lies[k], 1e-3)))
+        if best is None or score > best[0]:
+            best = score, answer, words, k
+    assert best is not None  # the likeliest turn is always among them
+    return best[1:]
+
+
+def _tells(label: Label) -> bool:
+    return LABELS[int(label.log_p.argmax())] not in {"I", "II", "III"}
 
 
 def _weigh(

@@ -53,7 +53,7 @@ def words_of(page: Page) -> list[Word]:
 def places(rng: np.random.Generator, page: Page, n: int) -> list[Word]:
     """``n`` places to look at: mostly words, seen a little off their middle, and places without any."""
     words = words_of(page)
-    out = []
+    out: list[Word] = []
     for _ in range(4 * n):
         if len(out) == n:
             break

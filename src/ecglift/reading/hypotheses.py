@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 
@@ -43,8 +43,10 @@ _ROW_LOST: Final = -5.0
 """A row of the template that is not on the sheet (cropped or unseen)."""
 _ROW_SPARE: Final = -6.0
 """A seen row that the template does not have, when it is as long as the others; shorter ones cost less."""
-_NAME_LOST: Final = -0.35
+_NAME_LOST: Final = -0.8
 _NAME_SPARE: Final = -3.0
+_NETWORK: Final = 0.4
+"""Weight of the sheet network's own guess of the template."""
 _CUSTOM_COST: Final = -7.0
 _CUSTOM_NAME_COST: Final = -0.6
 _FEW: Final = 3
@@ -112,18 +114,27 @@ def panel_start(cell: Cell, views: Sequence[RowView], extent: tuple[float, float
     return x0 + cell.column * (x1 - x0) / cell.n_columns, views[cell.row].row.y_mm
 
 
-def assign_labels(rows: Sequence[Row], labels: Sequence[Label]) -> list[list[Label]]:
-    """The labels of each row: those whose panel's zero line, as the network sees it, is nearest to it; of overlapping
-    ones the surest.
-    """
+Side = Literal["seen", "below", "above"]
+"""Which row a label belongs to: the one the network sees, the next below it, the next above it."""
+
+
+def assign_labels(rows: Sequence[Row], labels: Sequence[Label], side: Side = "seen") -> list[list[Label]]:
+    """The labels of each row; of overlapping ones the surest."""
     out: list[list[Label]] = [[] for _ in rows]
     if not rows:
         return out
     y = np.array([row.y_mm for row in rows])
     pitch = float(min(np.diff(y), default=30.0))
     for label in labels:
-        k = int(np.argmin(np.abs(y - label.panel_y_mm)))
-        if abs(y[k] - label.panel_y_mm) > max(0.5 * pitch, 6.0):
+        away = y - (label.panel_y_mm if side == "seen" else label.y_mm)
+        if side == "seen":
+            away = np.where(np.abs(away) > max(0.5 * pitch, 6.0), np.inf, np.abs(away))
+        else:
+            away = away if side == "below" else -away
+            # A name may stand on its row's line.
+            away = np.where((away < -1.5) | (away > max(1.2 * pitch, 15.0)), np.inf, np.abs(away))
+        k = int(np.argmin(away))
+        if not np.isfinite(away[k]):
             continue
         if any(abs(other.x_mm - label.x_mm) < 5 and abs(other.y_mm - label.y_mm) < 4 for other in out[k]):
             continue
@@ -154,17 +165,17 @@ def _columns_evidence(view: RowView, extent: tuple[float, float], n_columns: int
     return score
 
 
-def _place_labels(view: RowView, extent: tuple[float, float], n_columns: int) -> tuple[dict[int, Label], int]:
-    """The label of each column, and how many labels fit none."""
+def _place_labels(view: RowView, extent: tuple[float, float], n_columns: int) -> tuple[dict[int, Label], float]:
+    """The label of each column, and the chances of those that fit none together."""
     x0, x1 = extent
     width = (x1 - x0) / n_columns
     out: dict[int, Label] = {}
-    spare = 0
+    spare = 0.0
     for label in sorted(view.labels, key=lambda one: -one.chance):
         # The network's guess of the panel's start is best near; the label's own place bounds it.
         column = round((label.panel_x_mm - x0) / width)
         if not 0 <= column < n_columns or abs(label.panel_x_mm - x0 - column * width) > 0.42 * width or column in out:
-            spare += 1
+            spare += label.chance
             continue
         out[column] = label
     return out, spare
@@ -229,7 +240,7 @@ def weigh_template(
             if i:
                 spare = _ROW_SPARE * views[i - 1].row.life * min(
                     1.0, views[i - 1].row.weight_mm / longest
-                ) + _NAME_SPARE * len(views[i - 1].labels)
+                ) + _NAME_SPARE * sum(one.chance for one in views[i - 1].labels)
                 options.append((best[i - 1, j] + spare, "seen"))
             if j:
                 options.append((best[i, j - 1] + _ROW_LOST, "wanted"))
@@ -291,7 +302,7 @@ def weigh_all(
     out = []
     for name, template in TEMPLATES.items():
         if only in (None, name):
-            log_prior = _PRIOR[name] + 0.7 * float(np.log(max(network.get(name, 0.0), 1e-3)))
+            log_prior = _PRIOR[name] + _NETWORK * float(np.log(max(network.get(name, 0.0), 1e-2)))
             out.append(weigh_template(template, views, extent, log_prior, rhythm_leads))
     if only is None:
         out.append(weigh_custom(views, extent))

@@ -14,10 +14,13 @@ from ecglift.problem import Problem
 from ecglift.reading.marks import PrintedScale, Pulse
 
 STAGE: Final = "layout"
+_PRINT: Final = 1.5
+"""Weight of what is printed against the weak signs together."""
+_MISREAD: Final = 0.02
 PULSE_S: Final = 0.2
 """Usual width of a calibration pulse."""
 
-_COLUMN_S: Final[dict[int, tuple[float, ...]]] = {4: (2.5,), 2: (5.0, 2.5, 4.0), 1: (10.0,)}
+_COLUMN_S: Final[dict[int, tuple[float, ...]]] = {4: (2.5,), 2: (5.0, 2.5, 4.0), 1: (10.0, 5.0)}
 """Seconds that a column usually shows, by the number of columns."""
 
 
@@ -32,7 +35,7 @@ class Scale:
 
 
 def _odds(network: NDArray[np.float32], weight: float) -> NDArray[np.float64]:
-    return np.asarray(weight * np.log(np.maximum(network.astype(float), 1e-3)))
+    return np.asarray(weight * np.log(np.maximum(network.astype(float), 1e-2)))
 
 
 def _printed(scales: Sequence[PrintedScale], usual: tuple[float, ...]) -> tuple[float, float] | None:
@@ -56,7 +59,7 @@ def find_speed(
     if given is not None:
         return Scale(given, "given")
     speeds = np.array(SPEEDS_MM_S)
-    weak = _odds(network, 0.7) + np.log([0.05, 0.87, 0.08])
+    weak = _odds(network, 0.5) + np.log([0.05, 0.87, 0.08])
     if n_columns in _COLUMN_S and column_mm > 20:
         seconds = column_mm / speeds
         usual = np.array(_COLUMN_S[n_columns])
@@ -67,15 +70,17 @@ def find_speed(
         weak += -np.minimum(3.0 * np.abs(np.log(width / (PULSE_S * speeds))), 1.5)
     likely = float(speeds[int(weak.argmax())])
     margin = float(np.sort(weak)[-1] - weak[list(speeds).index(DEFAULT_SPEED_MM_S)])
-    found = _printed(printed, SPEEDS_MM_S)
-    if found:
+    sure = [one for one in printed if float(np.exp(one.log_p.max())) > 0.6]
+    if sure:
+        # What is read may be misread: print weighs much, not all.
+        read = max(sure, key=lambda one: one.chance * float(np.exp(one.log_p.max())))
+        together = weak + _PRINT * read.chance * np.maximum(read.log_p, np.log(_MISREAD))
+        value, said = float(speeds[int(together.argmax())]), float(speeds[int(read.log_p.argmax())])
         problems: tuple[Problem, ...] = ()
-        if found[0] != likely and float(weak.max() - weak[list(speeds).index(found[0])]) > 3.0:
-            text = (
-                f"{found[0]:g} mm/s is printed, but the columns and beats look like {likely:g} mm/s; check with --speed"
-            )
-            problems = (Problem("speed-conflict", STAGE, text),)
-        return Scale(found[0], "printed", problems)
+        if value != said or weak.max() - weak[int(read.log_p.argmax())] > 4.0:
+            text = f"{said:g} mm/s seems to be printed, the columns and beats look like {likely:g} mm/s;"
+            problems = (Problem("speed-conflict", STAGE, f"{text} {value:g} mm/s is used, check with --speed"),)
+        return Scale(value, "printed" if value == said else "assumed", problems)
     if likely != DEFAULT_SPEED_MM_S and margin > 1.0:
         text = f"no paper speed is printed; {likely:g} mm/s fits the columns and beats best; check with --speed"
         return Scale(likely, "pulse" if pulses else "assumed", (Problem("speed-guessed", STAGE, text),))

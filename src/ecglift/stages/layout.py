@@ -19,6 +19,7 @@ from ecglift.reading.hypotheses import (
     CUSTOM,
     Hypothesis,
     RowView,
+    Side,
     assign_labels,
     label_way,
     panel_start,
@@ -28,6 +29,7 @@ from ecglift.reading.hypotheses import (
 from ecglift.reading.marks import (
     Label,
     Pulse,
+    Row,
     WordReader,
     find_edges,
     find_labels,
@@ -116,22 +118,7 @@ def interpret(answer: SheetMap, words: WordReader, settings: LayoutSettings) -> 
     if not rows:
         raise fail("no-traces", STAGE, "no row of an ECG was found on the sheet; is the picture an ECG on paper?")
     pitch = float(min(np.diff([row.y_mm for row in rows]), default=30.0))
-    by_row = assign_labels(rows, find_labels(answer, words))
-    views = [
-        RowView(
-            row,
-            find_edges(answer, row.y_mm, "start", min(5.0, pitch / 2)),
-            find_edges(answer, row.y_mm, "end", min(5.0, pitch / 2)),
-            tuple(labels),
-        )
-        for row, labels in zip(rows, by_row, strict=True)
-    ]
-    extent = common_extent(views)
-    hypotheses = _weigh(views, extent, answer, settings)
-    looked = _second_look(hypotheses[0], views, extent, words)
-    if looked is not views:
-        views = looked
-        hypotheses = _weigh(views, extent, answer, settings)
+    views, extent, hypotheses = _arranged(answer, rows, words, settings)
     chances = _posterior(hypotheses)
     best = hypotheses[0]
     if not best.cells:
@@ -196,6 +183,46 @@ def _upright(sheet: Sheet) -> tuple[SheetMap, WordReader, int]:
 
 def _tells(label: Label) -> bool:
     return LABELS[int(label.log_p.argmax())] not in {"I", "II", "III"}
+
+
+def _arranged(
+    answer: SheetMap, rows: tuple[Row, ...], words: WordReader, settings: LayoutSettings
+) -> tuple[list[RowView], tuple[float, float], tuple[Hypothesis, ...]]:
+    """All that was seen on each row, the rows' common extent, and the hypotheses about it, best first."""
+    pitch = float(min(np.diff([row.y_mm for row in rows]), default=30.0))
+    reach = min(5.0, pitch / 2)
+    bare = [
+        RowView(row, find_edges(answer, row.y_mm, "start", reach), find_edges(answer, row.y_mm, "end", reach), ())
+        for row in rows
+    ]
+    extent = common_extent(bare)
+    labels = find_labels(answer, words)
+    best: tuple[list[RowView], tuple[Hypothesis, ...]] | None = None
+    sides: tuple[Side, ...] = ("seen", "below", "above")
+    for side in sides:
+        by_row = assign_labels(rows, labels, side)
+        views = [replace(view, labels=tuple(own)) for view, own in zip(bare, by_row, strict=True)]
+        hypotheses = _weigh(views, extent, answer, settings)
+        looked = _second_look(hypotheses[0], views, extent, words)
+        if looked is not views:
+            views, hypotheses = looked, _weigh(looked, extent, answer, settings)
+        if best is None or hypotheses[0].log_score > best[1][0].log_score + 1.0:
+            best = views, hypotheses
+        # The other sides are for sheets where the network takes names for those of a neighbouring row.
+        if side == "seen" and hypotheses[0].name != CUSTOM and not _contradicted(hypotheses[0]):
+            break
+    assert best is not None  # there is always a first side
+    return best[0], extent, best[1]
+
+
+def _contradicted(hypothesis: Hypothesis) -> bool:
+    """Whether a name that was read well is another one than the hypothesis has there."""
+    return any(
+        cell.label is not None
+        and cell.label.chance > 0.5
+        and cell.label.log_p.max() - cell.label.log_p[LABELS.index(cell.name)] > 2.0
+        for cell in hypothesis.cells
+    )
 
 
 def _weigh(

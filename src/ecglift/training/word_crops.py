@@ -65,6 +65,11 @@ def places(rng: np.random.Generator, page: Page, n: int) -> list[Word]:
         if page.texts and rng.random() < 0.6:  # beside print, or on other print
             x0, y0, x1, y1 = text_box(page.texts[int(rng.integers(len(page.texts)))])
             x, y = float(rng.uniform(x0 - 6, x1 + 6)), float(rng.uniform(y0 - 4, y1 + 4))
+        elif rng.random() < 0.5:  # on a steep stroke of a trace, which looks like an "I"
+            traces = [s.points_mm for s in page.strokes if s.kind in ("trace", "pulse") and len(s.points_mm) > 3]
+            points = traces[int(rng.integers(len(traces)))]
+            steep = np.argsort(-np.abs(np.diff(points[:, 1])))[: max(3, len(points) // 50)]
+            x, y = (float(v + rng.normal(0, 0.8)) for v in points[int(rng.choice(steep))])
         else:
             panel = page.layout.panels[int(rng.integers(len(page.layout.panels)))]
             x = float(rng.uniform(panel.x0_mm - 12, panel.x1_mm + 5))

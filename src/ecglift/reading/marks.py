@@ -253,11 +253,16 @@ def find_pulses(answer: SheetMap) -> tuple[Pulse, ...]:
             continue
         rows, columns = np.nonzero(at)
         width, height = (float(np.median(size[j][at])) for j in (0, 1))
-        # The network's size is an estimate over the area; rows and columns must agree with it roughly.
-        tall, wide = np.ptp(rows) + 1, np.ptp(columns) + 1
-        if not (0.5 * height - 2 < tall < 1.6 * height + 6 and wide < 3 * width + 8):
+        # The piece reaches a cell beyond the pulse on every side, and may have holes. The network's own size is finer
+        # but drawn towards the usual one: it gives way to a piece that is clearly taller, or surely smaller.
+        tall = float(np.percentile(at.sum(axis=0)[np.unique(columns)], 75)) - 2
+        wide = float(np.median(at.sum(axis=1)[np.unique(rows)])) - 2
+        if wide > 14 or tall < 1.5:
             continue
-        x, y = answer.left_mm + float(columns.mean()), answer.top_mm + float(rows.min())
+        sure = float(chance[at].mean()) > 0.7
+        if tall > 1.2 * height + 0.5 or (sure and tall < 0.65 * height):
+            height = tall
+        x, y = answer.left_mm + float(columns.mean()), answer.top_mm + float(rows.min()) + 1.0
         out.append(Pulse(x, y, width, height, float(chance[at].mean())))
     return tuple(sorted(out, key=lambda pulse: pulse.x_mm))
 

@@ -17,6 +17,8 @@ STAGE: Final = "layout"
 _PRINT: Final = 1.5
 """Weight of what is printed against the weak signs together."""
 _MISREAD: Final = 0.02
+_CLEAR: Final = 0.75
+"""Chance from which on a printed gain counts more than a measured pulse."""
 PULSE_S: Final = 0.2
 """Usual width of a calibration pulse."""
 
@@ -59,12 +61,12 @@ def find_speed(
     if given is not None:
         return Scale(given, "given")
     speeds = np.array(SPEEDS_MM_S)
-    weak = _odds(network, 0.5) + np.log([0.05, 0.87, 0.08])
+    weak = _odds(network, 0.3) + np.log([0.05, 0.87, 0.08])
     if n_columns in _COLUMN_S and column_mm > 20:
         seconds = column_mm / speeds
         usual = np.array(_COLUMN_S[n_columns])
         fit = np.abs(np.log(seconds[:, None] / usual[None])).min(axis=1)
-        weak += -np.minimum(3.0 * fit, 1.5)
+        weak += -np.minimum(4.0 * fit, 3.0 if n_columns == 4 else 1.5)
     if pulses:
         width = float(np.median([p.width_mm for p in pulses]))
         weak += -np.minimum(3.0 * np.abs(np.log(width / (PULSE_S * speeds))), 1.5)
@@ -88,10 +90,10 @@ def find_speed(
 
 
 def pulse_gain(heights_mm: Sequence[float]) -> tuple[float, float] | None:
-    """(usual gain nearest to the pulses' median height in ratio, that height), or None without pulses."""
+    """(usual gain nearest to the pulses' usual height in ratio, that height), or None without pulses."""
     if not heights_mm:
         return None
-    height = float(np.median(heights_mm))
+    height = float(np.percentile(heights_mm, 75))
     gains = np.array(GAINS_MM_MV)
     return float(gains[np.abs(np.log(gains / max(height, 0.1))).argmin()]), height
 
@@ -118,11 +120,12 @@ def find_gain(
     if said and measured:
         if said[0] == measured[0] or (chest is not None and chest == measured[0]):
             return Scale(said[0], "pulse" if said[0] == measured[0] else "printed", (), chest)
-        text = (
-            f"{said[0]:g} mm/mV is printed, but the calibration pulse is {measured[1]:.1f} mm high;"
-            f" {measured[0]:g} mm/mV is used, check with --gain"
-        )
-        return Scale(measured[0], "pulse", (Problem("gain-conflict", STAGE, text),), chest)
+        # Clear print is seldom wrong; a pulse may be half hidden.
+        clear = said[1] > _CLEAR
+        value = said[0] if clear else measured[0]
+        text = f"{said[0]:g} mm/mV is printed, but the calibration pulse is {measured[1]:.1f} mm high;"
+        conflict = Problem("gain-conflict", STAGE, f"{text} {value:g} mm/mV is used, check with --gain")
+        return Scale(value, "printed" if clear else "pulse", (conflict,), chest)
     if said:
         return Scale(said[0], "printed", (), chest)
     if measured:

@@ -75,7 +75,7 @@ def draw(seed: int, signals: Signals) -> tuple[Page, str, Sheet, int]:
     page = compose(rng, mv, signals.fs_hz, style)
     kind = KINDS[int(rng.integers(len(KINDS)))]
     turns = int(rng.integers(1, 4)) if rng.random() < 0.12 else 0
-    taken = capture(page, kind, rng, CaptureSettings(max_megapixels=6.0))
+    taken = capture(page, kind, rng, CaptureSettings(max_megapixels=4.0))
     sheet = rectify(taken.image, taken.map, (0.0, 0.0, page.width_mm, page.height_mm))
     return page, kind, turn_sheet(sheet, -turns), turns
 

@@ -188,7 +188,7 @@ def train(signals: Signals, held_out: Signals, out: Path, recipe: Recipe, worker
 
 
 def export(model: nn.Module, example: NDArray[np.uint8], path: Path) -> float:
-    """Write ``path`` and return the largest difference in probability between it and torch on ``example`` (n, h, w, 3)."""
+    """Write ``path``; the largest difference in probability between it and torch on ``example`` (n, h, w, 3)."""
     model = model.to("cpu").float().eval()
     inputs = torch.from_numpy(network_input(example))
     want, got = write_onnx(model, inputs, path, ["word"], {"rgb": {0: "n"}, "word": {0: "n"}})

@@ -98,12 +98,11 @@ def read_vector(pdf: bytes, page_index: int, settings: VectorSettings | None = N
     if scale.how == "page":
         message = "the page has no grid that could be read: millimetres are those of the page's own size"
         problems.append(Problem("scale-from-page", STAGE, message))
-    px_per_pt = settings.dpi / 72
     x0, y0, x1, y1 = scale.to_mm(np.array(scale.box).reshape(2, 2)).reshape(4).tolist()
     return VectorReading(
         layout,
         traces,
-        _page_map(scale, px_per_pt),
+        _page_map(scale, (paths.width, paths.height), settings.dpi),
         (x0, y0, x1, y1),
         scale.how,
         float(np.median([p.height for p in pulses])) if pulses else None,
@@ -111,10 +110,11 @@ def read_vector(pdf: bytes, page_index: int, settings: VectorSettings | None = N
     )
 
 
-def _page_map(scale: Scale, px_per_pt: float) -> PageMap:
-    sx, sy = (pitch * px_per_pt for pitch in scale.pt_per_mm)
-    # A picture's first pixel has its centre half a pixel inside the page.
-    x, y = (origin * px_per_pt - 0.5 for origin in scale.origin)
+def _page_map(scale: Scale, page_pt: tuple[float, float], dpi: float) -> PageMap:
+    # PDFium stretches a page over whole pixels, rounded up; a picture's first pixel is centred half a pixel inside it.
+    px_per_pt = [np.ceil(size * dpi / 72) / size for size in page_pt]
+    sx, sy = (pitch * px for pitch, px in zip(scale.pt_per_mm, px_per_pt, strict=True))
+    x, y = (origin * px - 0.5 for origin, px in zip(scale.origin, px_per_pt, strict=True))
     return PageMap(np.array([[sx, 0, x], [0, sy, y], [0, 0, 1.0]]), residual_mm=0.0)
 
 
@@ -436,7 +436,12 @@ def _same_time(
 
     if strips:
         first = columns[0][0].x0
-        here = [likeness(a, activity(strips, p.x0)) for a, p in zip(by_column[1:], columns[0][1:], strict=True)]
+        # Where gaps part the columns, the strip below them has none: it runs on by the columns' length.
+        length = float(np.median([p.x1 - p.x0 for row in columns for p in row]))
+        here = [
+            max(likeness(a, activity(strips, x)) for x in (columns[0][k].x0, first + k * length))
+            for k, a in enumerate(by_column[1:], 1)
+        ]
         begin = [likeness(a, activity(strips, first)) for a in by_column[1:]]
         return float(np.mean(begin)) > float(np.mean(here)) + 0.1
     for other in by_column[1:]:

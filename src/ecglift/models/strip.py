@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,10 +24,14 @@ COLUMNS_PER_PX: Final = 2
 WIDTH_MULTIPLE_PX: Final = 64
 """The network halves its input six times; widths are padded to this."""
 
-_WINDOW_PX: Final = 8
-"""Half-width of the window around the followed path over which the expectation is taken."""
+_WINDOW_PX: Final = 6
+"""Least half-width of the window around the followed path over which the expectation is taken."""
 
-_STEP_COST: Final = 0.12
+_LOBE_LEAST: Final = 3e-4
+_LOBE_GAP_PX: Final = 3
+"""The window reaches as far as the probability of a row stays above the first, rows below it bridged up to twice the second."""
+
+_STEP_COST: Final = 0.015
 """Cost in nats of moving the path by one pixel between neighbouring output columns."""
 
 
@@ -115,27 +120,39 @@ def _followed(log_p: NDArray[np.float32], step_cost: float) -> NDArray[np.int64]
     return np.asarray(near[best, np.arange(columns)])
 
 
+def _lobe(p: NDArray[np.float32], path: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First row and one past the last, each (columns,), of the piece of the distribution that holds the path.
+
+    A steep line leaves a tall stroke in a column and a tall piece of distribution: its middle is the answer, however tall it is,
+    while another line's piece, across rows of next to no probability, is not.
+    """
+    rows = p.shape[0]
+    held = cv2.dilate((p > _LOBE_LEAST).astype(np.uint8), np.ones((2 * _LOBE_GAP_PX + 1, 1), np.uint8)).astype(bool)
+    index = np.arange(rows)[:, None]
+    before = np.maximum.accumulate(np.where(held, -1, index), axis=0)
+    after = np.minimum.accumulate(np.where(held, rows, index)[::-1], axis=0)[::-1]
+    at = path[None, :]
+    top = np.take_along_axis(before, at, axis=0)[0] + 1
+    bottom = np.take_along_axis(after, at, axis=0)[0]
+    return np.minimum(top, np.maximum(path - _WINDOW_PX, 0)), np.maximum(bottom, np.minimum(path + _WINDOW_PX + 1, rows))
+
+
 def decode(
     logits: NDArray[np.float32], presence_logit: NDArray[np.float32], step_cost: float = _STEP_COST
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """(y, sigma, presence), each (columns,): rows of the strip in px, one standard deviation in px, chance of a line.
 
     ``logits``: (STRIP_PX, columns); ``presence_logit``: (columns,). The path is followed through all columns; the answer is the
-    expectation within a window around it, wide enough to hold the stroke that a steep line leaves in a column.
+    expectation over the piece of each column's distribution that the path runs through.
     """
     log_p = log_softmax(logits)
-    path = _followed(log_p, step_cost)
-    rows = logits.shape[0]
-    steep = np.abs(np.gradient(path.astype(float))) if len(path) > 1 else np.zeros(len(path))
-    half = _WINDOW_PX + int(np.ceil(min(float(steep.max(initial=0.0)), 40.0)))
-    offsets = np.arange(-half, half + 1)
-    at = path[None, :] + offsets[:, None]
-    inside = (at >= 0) & (at < rows) & (np.abs(offsets)[:, None] <= _WINDOW_PX + np.minimum(steep, 40.0)[None, :])
-    p = np.where(inside, np.exp(np.take_along_axis(log_p, np.clip(at, 0, rows - 1), axis=0)), 0.0).astype(float)
+    p = np.exp(log_p)
+    top, bottom = _lobe(p, _followed(log_p, step_cost))
+    row = np.arange(logits.shape[0], dtype=np.float32)[:, None]
+    p *= (row >= top) & (row < bottom)
     mass = p.sum(axis=0)
-    weight = p / np.maximum(mass, 1e-12)
-    y = (weight * at).sum(axis=0)
-    sigma = np.sqrt((weight * (at - y) ** 2).sum(axis=0))
+    y = (p * row).sum(axis=0) / np.maximum(mass, 1e-12)
+    sigma = np.sqrt(np.maximum((p * (row - y) ** 2).sum(axis=0) / np.maximum(mass, 1e-12), 0))
     presence = 1 / (1 + np.exp(-presence_logit.astype(float)))
     # Mass outside the window is doubt about which line is meant: it widens sigma as a second, distant answer would.
-    return y, sigma + 20.0 * np.clip(1 - mass, 0, 1), presence
+    return y.astype(float), (sigma + 20.0 * np.clip(1 - mass, 0, 1)).astype(float), presence

@@ -170,9 +170,7 @@ def test_report_without_any_ecg_is_a_failure(ecglift: Ecglift, tmp_path: Path) -
 
 
 @pytest.mark.usefixtures("tiny_line")
-def test_missing_extra_is_told_with_its_name(
-    ecglift: Ecglift, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_extra_is_told_with_its_name(ecglift: Ecglift, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pydicom", None)
     monkeypatch.delitem(sys.modules, "ecglift.formats.dicom", raising=False)
     code, _, stderr = ecglift("digitize", _page(tmp_path / "a.png", 255), "-o", tmp_path, "--to", "dicom")

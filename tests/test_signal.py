@@ -153,7 +153,7 @@ def test_short_gaps_are_filled_and_doubted_long_ones_stay_empty() -> None:
     inside = slice(round(40.2 / 25 * 500), round(45.8 / 25 * 500))
     assert np.isnan(one[inside]).all()
     assert (sure[inside] == 0).all()
-    assert np.isfinite(one[:inside.start - 10]).all()
+    assert np.isfinite(one[: inside.start - 10]).all()
     assert rec.quality["interpolated"] > 0
     assert abs(one[780:798] - mv[0, 780:798]).max() < 0.005
 

@@ -320,7 +320,9 @@ def pdf(
         f"/Resources << /XObject << /Im 5 0 R >> >> >>".encode(),
         f"<< /Length {len(content)} >>\nstream\n{content}\nendstream".encode(),
         f"<< /Type /XObject /Subtype /Image /Width {width} /Height {height} /ColorSpace {colours} /BitsPerComponent 8 "
-        f"/Filter /FlateDecode /Length {len(image)} >>\nstream\n".encode() + image + b"\nendstream",
+        f"/Filter /FlateDecode /Length {len(image)} >>\nstream\n".encode()
+        + image
+        + b"\nendstream",
     ]
     out, offsets = b"%PDF-1.4\n", []
     for number, body in enumerate(objects, 1):

@@ -188,9 +188,7 @@ def _print_pages(pages: Sequence[PageResult], as_json: bool, to_stdout: bool) ->
 
 
 @app.command
-def score(
-    predicted: Path, truth: Path, *, as_json: Annotated[Flag, Parameter(name="--json")] = False
-) -> int:
+def score(predicted: Path, truth: Path, *, as_json: Annotated[Flag, Parameter(name="--json")] = False) -> int:
     """Compare digitized recordings with the truth: the competition's score and the errors behind it.
 
     Exit code 1 when something of the truth has no prediction.

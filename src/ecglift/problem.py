@@ -43,6 +43,6 @@ def fail(code: str, stage: str, message: str) -> StageError:
 
 
 def status_of(problems: tuple[Problem, ...]) -> Status:
-    """"failed" when any problem is an error, "partial" when any is a warning, else "ok"."""
+    """``failed`` when any problem is an error, ``partial`` when any is a warning, else ``ok``."""
     severities = {p.severity for p in problems}
     return "failed" if "error" in severities else "partial" if severities else "ok"

@@ -1,6 +1,7 @@
 """What the trace network sees and what its answer means: used by training, export and inference alike.
 
-A strip is ``STRIP_PX`` rows of the flat sheet, centred on one row's zero line. The network answers, for each of ``COLUMNS_PER_PX``
+A strip is ``STRIP_PX`` rows of the flat sheet, centred on one row's zero line. The network answers, for each of
+``COLUMNS_PER_PX``
 output columns per sheet column, a distribution over the strip's rows and the log-odds that there is a line at all.
 """
 
@@ -29,7 +30,8 @@ _WINDOW_PX: Final = 6
 
 _LOBE_LEAST: Final = 3e-4
 _LOBE_GAP_PX: Final = 3
-"""The window reaches as far as the probability of a row stays above the first, rows below it bridged up to twice the second."""
+"""The window reaches as far as the probability of a row stays above the first, rows below it bridged up to twice the
+second."""
 
 _STEP_COST: Final = 0.015
 """Cost in nats of moving the path by one pixel between neighbouring output columns."""
@@ -50,7 +52,8 @@ class Strip:
 
 
 def cut_strip(sheet: Sheet, baseline_mm: float, x0_mm: float, x1_mm: float) -> Strip:
-    """The strip around the zero line ``baseline_mm`` that reaches from x0 to x1; whole pixels are taken, nothing is resampled.
+    """The strip around the zero line ``baseline_mm`` that reaches from x0 to x1; whole pixels are taken, nothing is
+    resampled.
 
     What the sheet does not show is filled with the strip's paper colour.
     """
@@ -73,7 +76,8 @@ def cut_strip(sheet: Sheet, baseline_mm: float, x0_mm: float, x1_mm: float) -> S
 
 
 def network_input(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """(n, 3, STRIP_PX, w) float32, 0 to 255, from (n, STRIP_PX, w, 3) uint8; the rest of the normalisation is in the network."""
+    """(n, 3, STRIP_PX, w) float32, 0 to 255, from (n, STRIP_PX, w, 3) uint8; the rest of the normalisation is in the
+    network."""
     return np.ascontiguousarray(np.moveaxis(rgb, -1, 1), dtype=np.float32)
 
 
@@ -85,7 +89,8 @@ def log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def follow(log_p: NDArray[np.float32], step_cost: float = _STEP_COST) -> NDArray[np.int64]:
-    """The row, (columns,), of the best path: maximal sum of log-probability minus ``step_cost`` per pixel of vertical movement.
+    """The row, (columns,), of the best path: maximal sum of log-probability minus ``step_cost`` per pixel of vertical
+    movement.
 
     Exact dynamic programming; the L1 distance transform is two running minima (Felzenszwalb & Huttenlocher 2012).
     """
@@ -109,7 +114,8 @@ def follow(log_p: NDArray[np.float32], step_cost: float = _STEP_COST) -> NDArray
 
 
 def _followed(log_p: NDArray[np.float32], step_cost: float) -> NDArray[np.int64]:
-    """The path at full resolution, found on pairs of rows and columns (a quarter of the work), then moved to the nearest maximum."""
+    """The path at full resolution, found on pairs of rows and columns (a quarter of the work), then moved to the
+    nearest maximum."""
     rows, columns = log_p.shape
     pairs = log_p[:, : columns - columns % 2].reshape(rows // 2, 2, columns // 2, 2).max(axis=1)
     coarse = follow(pairs.mean(axis=2), 2 * step_cost)
@@ -123,7 +129,8 @@ def _followed(log_p: NDArray[np.float32], step_cost: float) -> NDArray[np.int64]
 def _lobe(p: NDArray[np.float32], path: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """First row and one past the last, each (columns,), of the piece of the distribution that holds the path.
 
-    A steep line leaves a tall stroke in a column and a tall piece of distribution: its middle is the answer, however tall it is,
+    A steep line leaves a tall stroke in a column and a tall piece of distribution: its middle is the answer, however
+    tall it is,
     while another line's piece, across rows of next to no probability, is not.
     """
     rows = p.shape[0]
@@ -134,7 +141,9 @@ def _lobe(p: NDArray[np.float32], path: NDArray[np.int64]) -> tuple[NDArray[np.i
     at = path[None, :]
     top = np.take_along_axis(before, at, axis=0)[0] + 1
     bottom = np.take_along_axis(after, at, axis=0)[0]
-    return np.minimum(top, np.maximum(path - _WINDOW_PX, 0)), np.maximum(bottom, np.minimum(path + _WINDOW_PX + 1, rows))
+    return np.minimum(top, np.maximum(path - _WINDOW_PX, 0)), np.maximum(
+        bottom, np.minimum(path + _WINDOW_PX + 1, rows)
+    )
 
 
 def decode(
@@ -142,7 +151,8 @@ def decode(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """(y, sigma, presence), each (columns,): rows of the strip in px, one standard deviation in px, chance of a line.
 
-    ``logits``: (STRIP_PX, columns); ``presence_logit``: (columns,). The path is followed through all columns; the answer is the
+    ``logits``: (STRIP_PX, columns); ``presence_logit``: (columns,). The path is followed through all columns; the
+    answer is the
     expectation over the piece of each column's distribution that the path runs through.
     """
     log_p = log_softmax(logits)

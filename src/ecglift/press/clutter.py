@@ -13,11 +13,12 @@ from ecglift.press.style import Style
 _WORDS: Final = (
     "Normal sinus rhythm", "Borderline ECG", "Abnormal ECG", "Left axis deviation", "Nonspecific T wave abnormality",
     "Sinus bradycardia", "Unconfirmed diagnosis", "Atrial fibrillation", "ST elevation, consider anterior injury",
-    "Incomplete right bundle branch block", "Referred by:", "Confirmed by:", "Technician:", "Room:", "Loc:", "ID:", "Name:",
-    "Patient:", "Sex: M", "Sex: F", "Age: 63 yr", "Height: 172 cm", "Weight: 78 kg", "Medication:", "Indication:", "Test ind:",
-    "Vent. rate 72 bpm", "PR interval 164 ms", "QRS duration 92 ms", "QT/QTc 392/417 ms", "P-R-T axes 54 23 41", "HR 81 bpm",
-    "RR 740 ms", "P 108 ms", "Sokolow 2.3 mV", "EKG", "ECG REPORT", "Cardiology", "General Hospital", "12-lead ECG", "Page 1 of 1",
-    "2019-04-17 08:13:55", "03-NOV-2011 14:22", "11/08/2024 09:41", "V2.31", "SN 00412765", "Rhythm strip", "Auswertung", "Station 3B",
+    "Incomplete right bundle branch block", "Referred by:", "Confirmed by:", "Technician:", "Room:", "Loc:", "ID:",
+    "Name:", "Patient:", "Sex: M", "Sex: F", "Age: 63 yr", "Height: 172 cm", "Weight: 78 kg", "Medication:",
+    "Indication:", "Test ind:", "Vent. rate 72 bpm", "PR interval 164 ms", "QRS duration 92 ms", "QT/QTc 392/417 ms",
+    "P-R-T axes 54 23 41", "HR 81 bpm", "RR 740 ms", "P 108 ms", "Sokolow 2.3 mV", "EKG", "ECG REPORT", "Cardiology",
+    "General Hospital", "12-lead ECG", "Page 1 of 1", "2019-04-17 08:13:55", "03-NOV-2011 14:22", "11/08/2024 09:41",
+    "V2.31", "SN 00412765", "Rhythm strip", "Auswertung", "Station 3B",
 )  # fmt: skip
 
 
@@ -35,7 +36,9 @@ def scale_text(rng: np.random.Generator, style: Style) -> str:
     gap = str(rng.choice(np.array(["   ", "  ", " ", ", "])))
     chest = f"{gap}Chest: {float(gain) * style.chest_gain:g}{space}mm/mV" if style.chest_gain != 1 else ""
     limb = "Limb: " if chest else ""
-    band = str(rng.choice(np.array(["", f"{gap}0.05-150 Hz", f"{gap}~ 0.15 - 100 Hz", f"{gap}50 Hz", f"{gap}F 60~ 0.5-40 Hz"])))
+    band = str(
+        rng.choice(np.array(["", f"{gap}0.05-150 Hz", f"{gap}~ 0.15 - 100 Hz", f"{gap}50 Hz", f"{gap}F 60~ 0.5-40 Hz"]))
+    )
     return f"{speed}{space}mm/{second}{gap}{limb}{gain}{space}mm/mV{chest}{band}"
 
 
@@ -65,7 +68,9 @@ def header(rng: np.random.Generator, page: Page, style: Style) -> tuple[tuple[Te
     if rng.random() < 0.3 and style.grid_kind != "none":
         x0, y0, x1, y1 = style.grid_box_mm
         ring = np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)], float)
-        strokes.append(Stroke("frame", ring, float(rng.uniform(0.15, 0.5)), style.major if rng.random() < 0.5 else (0.2, 0.2, 0.2)))
+        strokes.append(
+            Stroke("frame", ring, float(rng.uniform(0.15, 0.5)), style.major if rng.random() < 0.5 else (0.2, 0.2, 0.2))
+        )
     if rng.random() < 0.2:
         y = bottom + 1
         strokes.append(Stroke("frame", np.array([(3.0, y), (page.width_mm - 3, y)]), 0.3, (0.1, 0.1, 0.1)))
@@ -114,21 +119,33 @@ def clutter(
         x, y = anywhere()
         angle, length = float(rng.uniform(0, 2 * np.pi)), float(rng.uniform(5, 40))
         end = (x + length * np.cos(angle), y + length * np.sin(angle))
-        strokes.append(Stroke("scribble", np.array([(x, y), end]), float(rng.uniform(0.2, 0.6)), pens[int(rng.integers(4))]))
+        strokes.append(
+            Stroke("scribble", np.array([(x, y), end]), float(rng.uniform(0.2, 0.6)), pens[int(rng.integers(4))])
+        )
     for _ in range(rng.poisson(4 * much)):  # words and numbers near the rows
         panel = page.layout.panels[int(rng.integers(len(page.layout.panels)))]
         word = _text(rng) if rng.random() < 0.4 else f"{rng.normal(0, 1):.2f}"
-        x, y = float(rng.uniform(panel.x0_mm, max(panel.x1_mm - 8, panel.x0_mm + 1))), panel.baseline_mm + float(rng.normal(0, 7))
+        x, y = (
+            float(rng.uniform(panel.x0_mm, max(panel.x1_mm - 8, panel.x0_mm + 1))),
+            panel.baseline_mm + float(rng.normal(0, 7)),
+        )
         texts.append(Text("text", word, x, y, float(rng.uniform(1.2, 3)), style.fonts[1]))
     for _ in range(rng.poisson(0.4 * much)):
         x, y = anywhere()
         size = float(rng.uniform(6, 18))
         patches.append(Patch(_code(rng), (x, min(y, 25.0), x + size, min(y, 25.0) + size), (0.05, 0.05, 0.05)))
     for _ in range(rng.poisson(0.6 * much)):  # redaction: mostly in the header
-        x, y = float(rng.uniform(2, page.width_mm * 0.8)), float(rng.uniform(1, 30) if rng.random() < 0.8 else anywhere()[1])
+        x, y = (
+            float(rng.uniform(2, page.width_mm * 0.8)),
+            float(rng.uniform(1, 30) if rng.random() < 0.8 else anywhere()[1]),
+        )
         shade = 0.02 if rng.random() < 0.7 else 0.9
         patches.append(
-            Patch(np.ones((2, 2), np.float32), (x, y, x + float(rng.uniform(10, 60)), y + float(rng.uniform(3, 9))), (shade, shade, shade))
+            Patch(
+                np.ones((2, 2), np.float32),
+                (x, y, x + float(rng.uniform(10, 60)), y + float(rng.uniform(3, 9))),
+                (shade, shade, shade),
+            )
         )
     if rng.random() < 0.4 * much:  # a round stamp
         x, y = anywhere()

@@ -18,7 +18,8 @@ _LIMB_PREFIX: Final = {"aVR", "aVL", "aVF"}
 
 
 def compose(rng: np.random.Generator, mv: NDArray[np.floating], fs_hz: float, style: Style) -> Page:
-    """The page that shows ``mv`` (12, n) millivolts at ``fs_hz`` in the given style; ``rng`` places labels, text and clutter.
+    """The page that shows ``mv`` (12, n) millivolts at ``fs_hz`` in the given style; ``rng`` places labels, text and
+    clutter.
 
     Where the signal is shorter than the page would show, the row ends with it.
     """
@@ -33,21 +34,40 @@ def compose(rng: np.random.Generator, mv: NDArray[np.floating], fs_hz: float, st
         texts += _label(rng, panel, panels, style)
     strokes += _pulses(panels, style, strokes)
     layout = Layout(
-        style.template.name, tuple(panels), style.speed_mm_s, style.gain_mm_mv, "printed" if style.header else "assumed",
+        style.template.name,
+        tuple(panels),
+        style.speed_mm_s,
+        style.gain_mm_mv,
+        "printed" if style.header else "assumed",
         "pulse" if style.pulse != "none" else "printed" if style.header else "assumed",
-    )  # fmt: skip
-    grid = Grid(
-        style.grid_kind, style.grid_box_mm, style.minor, style.major, style.minor_width_mm, style.major_width_mm, style.ground
     )
-    meta = {"template": style.template.name, "pen_mm": style.pen_mm, "pulse": style.pulse, "label_place": style.label_place,
-            "speed_printed": style.header > 0, "simultaneous": style.simultaneous}  # fmt: skip
+    grid = Grid(
+        style.grid_kind,
+        style.grid_box_mm,
+        style.minor,
+        style.major,
+        style.minor_width_mm,
+        style.major_width_mm,
+        style.ground,
+    )
+    meta: dict[str, object] = {
+        "template": style.template.name,
+        "pen_mm": style.pen_mm,
+        "pulse": style.pulse,
+        "label_place": style.label_place,
+        "speed_printed": style.header > 0,
+        "simultaneous": style.simultaneous,
+    }
     bare = Page(
         style.width_mm, style.height_mm, style.paper, grid, tuple(strokes), tuple(texts), (), layout, fs_hz, mv, meta
     )
     more_strokes, more_texts, patches = clutter(rng, bare, style)
     header_texts, header_strokes = header(rng, bare, style)
     return replace(
-        bare, strokes=(*bare.strokes, *header_strokes, *more_strokes), texts=(*header_texts, *bare.texts, *more_texts), patches=patches
+        bare,
+        strokes=(*bare.strokes, *header_strokes, *more_strokes),
+        texts=(*header_texts, *bare.texts, *more_texts),
+        patches=patches,
     )
 
 
@@ -68,7 +88,9 @@ def _panels(style: Style, duration_s: float) -> list[Panel]:
         row = len(style.template.rows) + k
         length = min(step_mm * n_columns + style.column_gap_mm * (n_columns - 1), duration_s * style.speed_mm_s)
         gain = style.gain_mm_mv * (style.chest_gain if lead in CHEST_LEADS else 1.0)
-        panels.append(Panel(lead, row, 0, style.left_mm, style.left_mm + length, style.rows_mm[row], 0.0, gain, 1, True))
+        panels.append(
+            Panel(lead, row, 0, style.left_mm, style.left_mm + length, style.rows_mm[row], 0.0, gain, 1, True)
+        )
     return panels
 
 
@@ -83,13 +105,24 @@ def _curve(panel: Panel, style: Style, mv: NDArray[np.float32], fs_hz: float) ->
     return np.stack([x, np.where(np.isfinite(y), y, panel.baseline_mm)], axis=1)
 
 
-def _line(kind: StrokeKind, points: list[tuple[float, float]], width: float, colour: tuple[float, float, float], row: int,
-          dash: tuple[float, float] | None = None) -> Stroke:  # fmt: skip
+def _line(
+    kind: StrokeKind,
+    points: list[tuple[float, float]],
+    width: float,
+    colour: tuple[float, float, float],
+    row: int,
+    dash: tuple[float, float] | None = None,
+) -> Stroke:
     return Stroke(kind, np.array(points, float), width, colour, row, "", dash)
 
 
 def _separators(
-    rng: np.random.Generator, panel: Panel, panels: list[Panel], style: Style, points: NDArray[np.float64], drawn: list[Stroke]
+    rng: np.random.Generator,
+    panel: Panel,
+    panels: list[Panel],
+    style: Style,
+    points: NDArray[np.float64],
+    drawn: list[Stroke],
 ) -> list[Stroke]:
     half, width = style.separator_mm
     x, y, row, ink = panel.x0_mm, panel.baseline_mm, panel.row, style.separator_ink
@@ -97,14 +130,16 @@ def _separators(
     if style.separator == "none" or (first and (style.separator not in ("bar", "tick") or panel.rhythm)):
         return []
     if style.separator == "bar":
-        return [] if first and style.pulse == "left" else [_line("separator", [(x, y - half), (x, y + half)], width, ink, row)]
+        return (
+            []
+            if first and style.pulse == "left"
+            else [_line("separator", [(x, y - half), (x, y + half)], width, ink, row)]
+        )
     if style.separator == "tick":
         top = y - half * 2
         return [_line("separator", [(x, top), (x, top + half)], width, ink, row)]
     if style.separator == "double":
-        return [
-            _line("separator", [(x + dx, y - half - 3), (x + dx, y - 3)], width, ink, row) for dx in (-0.5, 0.5)
-        ]
+        return [_line("separator", [(x + dx, y - half - 3), (x + dx, y - 3)], width, ink, row) for dx in (-0.5, 0.5)]
     if style.separator in ("long", "dashed"):
         pitch = abs(style.rows_mm[1] - style.rows_mm[0]) if len(style.rows_mm) > 1 else 30.0
         dash = (1.0, 1.0) if style.separator == "dashed" else None
@@ -130,7 +165,19 @@ def _label(rng: np.random.Generator, panel: Panel, panels: list[Panel], style: S
     if style.label_place == "left" and panel.column == 0:
         reach = style.label_mm * 0.85 * len(panel.lead) + (8 if style.pulse in ("left", "joined") else 1.5)
         x = max(panel.x0_mm - reach, 0.5)
-    return [Text("label", spelled(panel, style.label_form), x, y, style.label_mm, style.label_font, style.label_ink, panel.lead, panel.row)]
+    return [
+        Text(
+            "label",
+            spelled(panel, style.label_form),
+            x,
+            y,
+            style.label_mm,
+            style.label_font,
+            style.label_ink,
+            panel.lead,
+            panel.row,
+        )
+    ]
 
 
 def spelled(panel: Panel, form: str) -> str:
@@ -157,10 +204,24 @@ def _pulses(panels: list[Panel], style: Style, drawn: list[Stroke]) -> list[Stro
             continue
         if style.pulse == "right":
             x = max(p.x1_mm for p in in_row) + 1.0
-            points = [(x, y), (x + foot, y), (x + foot, top), (x + foot + width, top), (x + foot + width, y), (x + 2 * foot + width, y)]
+            points = [
+                (x, y),
+                (x + foot, y),
+                (x + foot, top),
+                (x + foot + width, top),
+                (x + foot + width, y),
+                (x + 2 * foot + width, y),
+            ]
         else:
             x = min(p.x0_mm for p in in_row) - (0.0 if style.pulse == "joined" else 1.5)
-            points = [(x - 2 * foot - width, y), (x - foot - width, y), (x - foot - width, top), (x - foot, top), (x - foot, y), (x, y)]
+            points = [
+                (x - 2 * foot - width, y),
+                (x - foot - width, y),
+                (x - foot - width, top),
+                (x - foot, top),
+                (x - foot, y),
+                (x, y),
+            ]
             if style.pulse == "joined":
                 first = min((s for s in drawn if s.kind == "trace" and s.row == row), key=lambda s: s.points_mm[0, 0])
                 points.append((float(first.points_mm[0, 0]), float(first.points_mm[0, 1])))

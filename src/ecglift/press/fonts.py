@@ -22,7 +22,13 @@ _HERSHEY: Final[dict[str, int]] = {
     "hershey:script": cv2.FONT_HERSHEY_SCRIPT_SIMPLEX,
 }
 
-BUNDLED_FONTS: Final[tuple[str, ...]] = ("default", "hershey:simplex", "hershey:duplex", "hershey:complex", "hershey:triplex")
+BUNDLED_FONTS: Final[tuple[str, ...]] = (
+    "default",
+    "hershey:simplex",
+    "hershey:duplex",
+    "hershey:complex",
+    "hershey:triplex",
+)
 """Names that draw the same on every machine: Pillow's built-in font and OpenCV's Hershey fonts."""
 
 _FOLDERS: Final = ("/usr/share/fonts", "/usr/local/share/fonts", "/Library/Fonts", "C:/Windows/Fonts")
@@ -55,7 +61,8 @@ def _hershey_mask(text: str, font: int, capital_px: float) -> NDArray[np.uint8]:
 
 @functools.lru_cache(maxsize=512)
 def text_mask(text: str, font: str, capital_px: int) -> tuple[NDArray[np.uint8], int]:
-    """(coverage (h, w) uint8, rows from its top to the baseline) of a line of text with capitals ``capital_px`` tall."""
+    """(coverage (h, w) uint8, rows from its top to the baseline) of a line of text with capitals ``capital_px``
+    tall."""
     if font in _HERSHEY:
         mask = _hershey_mask(text, _HERSHEY[font], capital_px)
         (_, height), _ = cv2.getTextSize(text, _HERSHEY[font], 1.0, 1)
@@ -69,4 +76,4 @@ def text_mask(text: str, font: str, capital_px: int) -> tuple[NDArray[np.uint8],
     width, height = max(1, int(np.ceil(right - left)) + 2), max(1, int(np.ceil(bottom - top)) + 2)
     image = Image.new("L", (width, height), 0)
     ImageDraw.Draw(image).text((1 - left, 1 - top), text, fill=255, font=face, anchor="ls")
-    return np.asarray(image), int(round(1 - top))
+    return np.asarray(image), round(1 - top)

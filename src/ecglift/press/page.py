@@ -21,7 +21,8 @@ GridKind = Literal["lines", "dots", "major", "none"]
 
 @dataclass(frozen=True)
 class Grid:
-    """The printed grid: 1 mm lines or dots and 5 mm lines within ``box_mm`` (x0, y0, x1, y1); line crossings stand at ``box_mm``'s corner."""
+    """The printed grid: 1 mm lines or dots and 5 mm lines within ``box_mm`` (x0, y0, x1, y1); line crossings stand at
+    ``box_mm``'s corner."""
 
     kind: GridKind
     box_mm: tuple[float, float, float, float]
@@ -34,7 +35,8 @@ class Grid:
 
 @dataclass(frozen=True)
 class Stroke:
-    """A pen line through ``points_mm`` (n, 2). ``row``, ``lead`` say which panel a trace belongs to; ``dash_mm``: (on, off) or None."""
+    """A pen line through ``points_mm`` (n, 2). ``row``, ``lead`` say which panel a trace belongs to; ``dash_mm``:
+    (on, off) or None."""
 
     kind: StrokeKind
     points_mm: NDArray[np.float64]
@@ -47,7 +49,8 @@ class Stroke:
 
 @dataclass(frozen=True)
 class Text:
-    """A line of print whose box starts at ``x_mm`` and stands on the baseline ``y_mm``; ``height_mm`` is that of a capital letter."""
+    """A line of print whose box starts at ``x_mm`` and stands on the baseline ``y_mm``; ``height_mm`` is that of a
+    capital letter."""
 
     kind: TextKind
     text: str
@@ -73,7 +76,8 @@ class Patch:
 class Page:
     """A page before it is printed: what stands where in mm (origin top left, y down), and what it means.
 
-    ``layout`` is the truth of panels, speed and gain; ``mv`` (12, n) at ``fs_hz`` the signal that was drawn, NaN where a lead is not printed;
+    ``layout`` is the truth of panels, speed and gain; ``mv`` (12, n) at ``fs_hz`` the signal that was drawn, NaN
+    where a lead is not printed;
     ``meta``: everything else that is worth knowing (template, patient, seed).
     """
 
@@ -91,11 +95,16 @@ class Page:
 
     def panel_curve(self, panel: Panel, x_mm: NDArray[np.float64]) -> NDArray[np.float64]:
         """The truth: height in mm of the panel's line at ``x_mm`` (any shape), NaN outside the panel."""
-        stroke = next(s for s in self.strokes if s.kind == "trace" and s.row == panel.row and s.lead == f"{panel.lead}@{panel.column}")
+        stroke = next(
+            s
+            for s in self.strokes
+            if s.kind == "trace" and s.row == panel.row and s.lead == f"{panel.lead}@{panel.column}"
+        )
         return np.interp(x_mm, stroke.points_mm[:, 0], stroke.points_mm[:, 1], left=np.nan, right=np.nan)
 
     def printed_mv(self) -> NDArray[np.float32]:
-        """(12, n) mV: the signal where it is printed, NaN elsewhere; a lead printed short and as a rhythm strip counts over the strip's length."""
+        """(12, n) mV: the signal where it is printed, NaN elsewhere; a lead printed short and as a rhythm strip
+        counts over the strip's length."""
         out = np.full((len(LEADS), self.mv.shape[1]), np.nan, np.float32)
         for p in self.layout.panels:
             a = round(p.start_s * self.fs_hz)

@@ -18,7 +18,9 @@ Canvas = NDArray[np.float32]
 Box = tuple[float, float, float, float]
 
 
-def render(page: Page, px_per_mm: float, region_mm: Box | None = None, *, strokes: bool = True, grid: bool = True) -> NDArray[np.uint8]:
+def render(
+    page: Page, px_per_mm: float, region_mm: Box | None = None, *, strokes: bool = True, grid: bool = True
+) -> NDArray[np.uint8]:
     """The page as printed, (height, width, 3) uint8 RGB.
 
     The pixel (column c, row r) shows the square of paper around x0 + (c + ½)/px_per_mm, y0 + (r + ½)/px_per_mm.
@@ -41,18 +43,31 @@ def render(page: Page, px_per_mm: float, region_mm: Box | None = None, *, stroke
     return np.asarray(cv2.merge([cv2.convertScaleAbs(plane) for plane in canvas]))
 
 
-def stroke_mask(page: Page, px_per_mm: float, kinds: tuple[str, ...], region_mm: Box | None = None) -> NDArray[np.float32]:
-    """Coverage 0 to 1, (height, width) float32, of the page's strokes of the given kinds; the same pixels as :func:`render`."""
+def stroke_mask(
+    page: Page, px_per_mm: float, kinds: tuple[str, ...], region_mm: Box | None = None
+) -> NDArray[np.float32]:
+    """Coverage 0 to 1, (height, width) float32, of the page's strokes of the given kinds; the same pixels as
+    :func:`render`."""
     x0, y0, x1, y1 = region_mm or (0.0, 0.0, page.width_mm, page.height_mm)
     canvas = np.zeros((1, max(1, round((y1 - y0) * px_per_mm)), max(1, round((x1 - x0) * px_per_mm))), np.float32)
     for stroke in page.strokes:
         if stroke.kind in kinds:
             _draw_stroke(canvas, stroke, x0, y0, px_per_mm, ink=(1.0,))
-    return canvas[0]
+    return np.asarray(canvas[0])
 
 
-def _comb(n: int, start_mm: float, px_per_mm: float, origin_mm: float, period_mm: float, width_mm: float, low: float, high: float) -> NDArray[np.float32]:
-    """Exact coverage, (n,), of pixels by lines of ``width_mm`` every ``period_mm`` through ``origin_mm``, between low and high."""
+def _comb(
+    n: int,
+    start_mm: float,
+    px_per_mm: float,
+    origin_mm: float,
+    period_mm: float,
+    width_mm: float,
+    low: float,
+    high: float,
+) -> NDArray[np.float32]:
+    """Exact coverage, (n,), of pixels by lines of ``width_mm`` every ``period_mm`` through ``origin_mm``, between low
+    and high."""
     edges = np.clip(start_mm + np.arange(n + 1) / px_per_mm, low - width_mm / 2, high + width_mm / 2)
     phase = edges - origin_mm + width_mm / 2
     covered = np.floor(phase / period_mm) * width_mm + np.minimum(phase % period_mm, width_mm)
@@ -68,8 +83,14 @@ def _draw_grid(canvas: Canvas, grid: Grid, x0: float, y0: float, px_per_mm: floa
     gx0, gy0, gx1, gy1 = grid.box_mm
     pad = grid.major_width_mm / 2
     height, width = canvas.shape[1:]
-    left, right = (int(np.clip(f(v), 0, width)) for f, v in ((np.floor, (gx0 - pad - x0) * px_per_mm), (np.ceil, (gx1 + pad - x0) * px_per_mm)))
-    top, bottom = (int(np.clip(f(v), 0, height)) for f, v in ((np.floor, (gy0 - pad - y0) * px_per_mm), (np.ceil, (gy1 + pad - y0) * px_per_mm)))
+    left, right = (
+        int(np.clip(f(v), 0, width))
+        for f, v in ((np.floor, (gx0 - pad - x0) * px_per_mm), (np.ceil, (gx1 + pad - x0) * px_per_mm))
+    )
+    top, bottom = (
+        int(np.clip(f(v), 0, height))
+        for f, v in ((np.floor, (gy0 - pad - y0) * px_per_mm), (np.ceil, (gy1 + pad - y0) * px_per_mm))
+    )
     if grid.kind == "none" or left >= right or top >= bottom:
         return
     window = canvas[:, top:bottom, left:right]
@@ -77,7 +98,10 @@ def _draw_grid(canvas: Canvas, grid: Grid, x0: float, y0: float, px_per_mm: floa
     if grid.ground is not None:
         for plane, value in zip(window, grid.ground, strict=True):
             plane[:] = value
-    for period, line_width, colour in ((1.0, grid.minor_width_mm, grid.minor_colour), (5.0, grid.major_width_mm, grid.major_colour)):
+    for period, line_width, colour in (
+        (1.0, grid.minor_width_mm, grid.minor_colour),
+        (5.0, grid.major_width_mm, grid.major_colour),
+    ):
         if period == 1.0 and grid.kind == "major":
             continue
         ax = _comb(right - left, start_x, px_per_mm, gx0, period, line_width, gx0, gx1)
@@ -123,11 +147,15 @@ def _draw_stroke(
         return
     k = 6 if px_per_mm < 10.5 else 4 if px_per_mm < 20 else 2
     mask = np.zeros(((bottom - top) * k, (right - left) * k), np.uint8)
-    pieces = [px] if stroke.dash_mm is None else [
-        (piece - (x0, y0)) * px_per_mm for piece in _dashes(points, *stroke.dash_mm)
-    ]
+    pieces = (
+        [px]
+        if stroke.dash_mm is None
+        else [(piece - (x0, y0)) * px_per_mm for piece in _dashes(points, *stroke.dash_mm)]
+    )
     # Coordinates of pixel centres in the fine mask, in cv2's fixed point; beyond ±2^15 px cv2 overflows.
-    fixed = [np.round(np.clip(((p - (left, top)) * k - 0.5), -8000, 30000) * (1 << _SHIFT)).astype(np.int32) for p in pieces]
+    fixed = [
+        np.round(np.clip(((p - (left, top)) * k - 0.5), -8000, 30000) * (1 << _SHIFT)).astype(np.int32) for p in pieces
+    ]
     thickness = stroke.width_mm * px_per_mm * k - _CV2_EXTRA_PX
     whole = max(1, int(thickness))
     cv2.polylines(mask, fixed, False, 255, whole, cv2.LINE_8, _SHIFT)
@@ -176,5 +204,7 @@ def _draw_patch(canvas: Canvas, patch: Patch, x0: float, y0: float, px_per_mm: f
     size = max(1, round((bx1 - bx0) * px_per_mm)), max(1, round((by1 - by0) * px_per_mm))
     if left >= canvas.shape[2] or top >= canvas.shape[1] or left + size[0] <= 0 or top + size[1] <= 0:
         return
-    alpha = cv2.resize(patch.alpha, size, interpolation=cv2.INTER_AREA if size[0] < patch.alpha.shape[1] else cv2.INTER_NEAREST)
+    alpha = cv2.resize(
+        patch.alpha, size, interpolation=cv2.INTER_AREA if size[0] < patch.alpha.shape[1] else cv2.INTER_NEAREST
+    )
     _paste(canvas, np.clip(alpha, 0, 1), left, top, patch.colour)

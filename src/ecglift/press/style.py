@@ -21,7 +21,8 @@ PulsePlace = Literal["left", "right", "none", "joined"]
 class Style:
     """The choices that make a sheet. Lengths in mm, times in s, colours 0 to 1.
 
-    ``column_s``: seconds shown by one column; ``row_mm``: distance of the rows; ``first_row_mm``: the first row's zero line;
+    ``column_s``: seconds shown by one column; ``row_mm``: distance of the rows; ``first_row_mm``: the first row's
+    zero line;
     ``rhythm_leads``: the leads of the rhythm strips; ``chest_gain``: factor on the gain of V1 to V6.
     """
 
@@ -99,7 +100,8 @@ def _pick(rng: np.random.Generator, weights: dict[str, float]) -> str:
 
 
 def competition_style(rng: np.random.Generator | None = None) -> Style:
-    """The sheet of "PhysioNet – Digitization of ECG Images": 2200×1700 px at 200 dpi, 3×4 and a 10 s lead II, to 0.1 px.
+    """The sheet of "PhysioNet – Digitization of ECG Images": 2200×1700 px at 200 dpi, 3×4 and a 10 s lead II, to 0.1
+    px.
 
     With ``rng`` the colours, pen and header vary as they do between that data set's pages; the geometry stays.
     """
@@ -108,16 +110,44 @@ def competition_style(rng: np.random.Generator | None = None) -> Style:
     grid = [(0.96, 0.62, 0.66), (0.97, 0.66, 0.60), (0.62, 0.72, 0.94), (0.70, 0.70, 0.70), (0.93, 0.60, 0.78)]
     major = grid[int(rng.integers(len(grid)))] if rng.random() < 0.5 else grid[0]
     return Style(
-        template=TEMPLATES["3x4+1"], rhythm_leads=("II",), speed_mm_s=25.0, gain_mm_mv=10.0, chest_gain=1.0, column_s=2.5,
-        simultaneous=False, width_mm=2200 * mm, height_mm=1700 * mm, left_mm=(117.6 + 0.5) * mm,
-        rows_mm=tuple((y + 0.5) * mm for y in (707.8, 991.2, 1274.5, 1534.2)), column_gap_mm=0.0,
-        paper=(1.0, 1.0, 1.0), grid_kind="lines", grid_box_mm=(0.0, 1700 * mm - 215.0, 280.0, 1700 * mm),
-        minor=_mix(major, (1.0, 1.0, 1.0), 0.55), major=major, minor_width_mm=0.09, major_width_mm=0.14, ground=None,
-        ink=(0.05, 0.05, 0.05) if rng.random() < 0.8 else (0.0, 0.0, 0.3), pen_mm=float(rng.uniform(0.2, 0.32)),
-        label_place="below", label_offset_mm=(1.0, 6.0), label_font="default", label_mm=2.6, label_form="standard",
-        label_ink=(0.0, 0.0, 0.0), separator="bar", separator_mm=(3.0, 0.3), separator_ink=(0.25, 0.25, 0.25),
-        pulse="left", pulse_mm=5.0, print_hz=500.0, header=float(rng.random() < 0.5), clutter=0.0, fonts=BUNDLED_FONTS,
-    )  # fmt: skip
+        template=TEMPLATES["3x4+1"],
+        rhythm_leads=("II",),
+        speed_mm_s=25.0,
+        gain_mm_mv=10.0,
+        chest_gain=1.0,
+        column_s=2.5,
+        simultaneous=False,
+        width_mm=2200 * mm,
+        height_mm=1700 * mm,
+        left_mm=(117.6 + 0.5) * mm,
+        rows_mm=tuple((y + 0.5) * mm for y in (707.8, 991.2, 1274.5, 1534.2)),
+        column_gap_mm=0.0,
+        paper=(1.0, 1.0, 1.0),
+        grid_kind="lines",
+        grid_box_mm=(0.0, 1700 * mm - 215.0, 280.0, 1700 * mm),
+        minor=_mix(major, (1.0, 1.0, 1.0), 0.55),
+        major=major,
+        minor_width_mm=0.09,
+        major_width_mm=0.14,
+        ground=None,
+        ink=(0.05, 0.05, 0.05) if rng.random() < 0.8 else (0.0, 0.0, 0.3),
+        pen_mm=float(rng.uniform(0.2, 0.32)),
+        label_place="below",
+        label_offset_mm=(1.0, 6.0),
+        label_font="default",
+        label_mm=2.6,
+        label_form="standard",
+        label_ink=(0.0, 0.0, 0.0),
+        separator="bar",
+        separator_mm=(3.0, 0.3),
+        separator_ink=(0.25, 0.25, 0.25),
+        pulse="left",
+        pulse_mm=5.0,
+        print_hz=500.0,
+        header=float(rng.random() < 0.5),
+        clutter=0.0,
+        fonts=BUNDLED_FONTS,
+    )
 
 
 def random_style(rng: np.random.Generator, *, bundled_fonts_only: bool = False, template: str | None = None) -> Style:
@@ -191,16 +221,41 @@ def random_style(rng: np.random.Generator, *, bundled_fonts_only: bool = False, 
         rhythm = tuple(str(v) for v in rng.permutation(np.array(LEADS))[: layout.rhythm_strips])
     grey = float(rng.uniform(0, 0.5))
     return Style(
-        template=layout, rhythm_leads=rhythm, speed_mm_s=speed, gain_mm_mv=gain,
-        chest_gain=0.5 if gain >= 10 and rng.random() < 0.05 else 1.0, column_s=column_s,
-        simultaneous=columns == 2 and rng.random() < 0.5, width_mm=width, height_mm=height, left_mm=left, rows_mm=rows,
-        column_gap_mm=gap, paper=paper, grid_kind=grid_kind, grid_box_mm=(float(box[0]), float(box[1]), float(box[2]), float(box[3])),
-        minor=minor, major=major, minor_width_mm=float(rng.uniform(0.06, 0.18)), major_width_mm=float(rng.uniform(0.1, 0.35)),
-        ground=ground, ink=ink, pen_mm=pen, label_place=place,
-        label_offset_mm=(float(rng.uniform(-1, 5)), float(rng.uniform(1.0, 9.0))), label_font=str(rng.choice(np.array(fonts))),
-        label_mm=float(rng.uniform(1.7, 4.2)), label_form=str(rng.choice(np.array(["standard", "upper", "spaced", "C"]), p=[0.8, 0.12, 0.05, 0.03])),
-        label_ink=ink if rng.random() < 0.6 else (0.0, 0.0, 0.0), separator=separator,
-        separator_mm=(float(rng.uniform(1.5, 5)), float(rng.uniform(0.15, 0.8))), separator_ink=(grey, grey, grey), pulse=pulse,
-        pulse_mm=float(rng.choice([5.0, 2.5, 4.0])), print_hz=float(rng.choice([500.0, 250.0, 1000.0], p=[0.7, 0.15, 0.15])),
-        header=header, clutter=float(rng.beta(1, 2.5)), fonts=tuple(str(v) for v in rng.choice(np.array(fonts), 3)),
-    )  # fmt: skip
+        template=layout,
+        rhythm_leads=rhythm,
+        speed_mm_s=speed,
+        gain_mm_mv=gain,
+        chest_gain=0.5 if gain >= 10 and rng.random() < 0.05 else 1.0,
+        column_s=column_s,
+        simultaneous=columns == 2 and rng.random() < 0.5,
+        width_mm=width,
+        height_mm=height,
+        left_mm=left,
+        rows_mm=rows,
+        column_gap_mm=gap,
+        paper=paper,
+        grid_kind=grid_kind,
+        grid_box_mm=(float(box[0]), float(box[1]), float(box[2]), float(box[3])),
+        minor=minor,
+        major=major,
+        minor_width_mm=float(rng.uniform(0.06, 0.18)),
+        major_width_mm=float(rng.uniform(0.1, 0.35)),
+        ground=ground,
+        ink=ink,
+        pen_mm=pen,
+        label_place=place,
+        label_offset_mm=(float(rng.uniform(-1, 5)), float(rng.uniform(1.0, 9.0))),
+        label_font=str(rng.choice(np.array(fonts))),
+        label_mm=float(rng.uniform(1.7, 4.2)),
+        label_form=str(rng.choice(np.array(["standard", "upper", "spaced", "C"]), p=[0.8, 0.12, 0.05, 0.03])),
+        label_ink=ink if rng.random() < 0.6 else (0.0, 0.0, 0.0),
+        separator=separator,
+        separator_mm=(float(rng.uniform(1.5, 5)), float(rng.uniform(0.15, 0.8))),
+        separator_ink=(grey, grey, grey),
+        pulse=pulse,
+        pulse_mm=float(rng.choice([5.0, 2.5, 4.0])),
+        print_hz=float(rng.choice([500.0, 250.0, 1000.0], p=[0.7, 0.15, 0.15])),
+        header=header,
+        clutter=float(rng.beta(1, 2.5)),
+        fonts=tuple(str(v) for v in rng.choice(np.array(fonts), 3)),
+    )

@@ -16,7 +16,8 @@ _MARGIN_MM = 3.0  # beyond the row's ends, so that the network sees what stands 
 
 @dataclass(frozen=True)
 class TraceSettings:
-    """``flip``: also read the mirrored strip and average, slower and a little more accurate; ``presence``: least chance of a line, 0 to 1."""
+    """``flip``: also read the mirrored strip and average, slower and a little more accurate; ``presence``: least
+    chance of a line, 0 to 1."""
 
     flip: bool = False
     presence: float = 0.5
@@ -48,4 +49,10 @@ def _trace_row(sheet: Sheet, panels: tuple[Panel, ...], settings: TraceSettings)
     y_mm = strip.top_mm + y_px / SHEET_PX_PER_MM
     keep = (x_mm >= x0) & (x_mm <= x1)
     gone = presence < settings.presence
-    return Trace(panels[0].row, x_mm[keep], np.where(gone, np.nan, y_mm)[keep], (sigma_px / SHEET_PX_PER_MM)[keep], presence[keep])
+    return Trace(
+        panels[0].row,
+        x_mm[keep],
+        np.where(gone, np.nan, y_mm)[keep],
+        (sigma_px / SHEET_PX_PER_MM)[keep],
+        presence[keep],
+    )

@@ -402,9 +402,7 @@ def _column_s(row: list[_Named], speed_mm_s: float) -> float | None:
     return length if (distance - length) * speed_mm_s > _GAP_MM else None
 
 
-def _same_time(
-    columns: list[list[_Named]], strips: list[_Named], traces: tuple[Trace, ...], speed_mm_s: float
-) -> bool:
+def _same_time(columns: list[list[_Named]], strips: list[_Named], traces: tuple[Trace, ...], speed_mm_s: float) -> bool:
     """Whether all columns show the same seconds: then the beats of every column stand at the same places in it.
 
     A rhythm strip tells it best: the beats of a column stand over those of the strip below it, or over those of the

@@ -20,7 +20,8 @@ CROP_PX: Final = 256
 
 @dataclass(frozen=True)
 class Crop:
-    """``rgb``: (STRIP_PX, CROP_PX, 3) uint8; ``y_px``: (CROP_PX·COLUMNS_PER_PX,) float32 row of the line, NaN where there is none."""
+    """``rgb``: (STRIP_PX, CROP_PX, 3) uint8; ``y_px``: (CROP_PX·COLUMNS_PER_PX,) float32 row of the line, NaN where
+    there is none."""
 
     rgb: NDArray[np.uint8]
     y_px: NDArray[np.float32]
@@ -61,7 +62,7 @@ def draw_crop(rng: np.random.Generator, page: Page) -> Crop:
         shrink = per_mm > SHEET_PX_PER_MM
         how = cv2.INTER_AREA if shrink else cv2.INTER_CUBIC if rng.random() < 0.5 else cv2.INTER_LANCZOS4
         image = cv2.resize(image, (CROP_PX, STRIP_PX), interpolation=how)
-    x_mm = x0 + (np.arange(CROP_PX * COLUMNS_PER_PX) + 0.5) / (SHEET_PX_PER_MM * COLUMNS_PER_PX)
+    x_mm = np.asarray(x0 + (np.arange(CROP_PX * COLUMNS_PER_PX) + 0.5) / (SHEET_PX_PER_MM * COLUMNS_PER_PX), float)
     y_px = target(row_curve(page, row[0].row, x_mm), y0 + 0.5 / SHEET_PX_PER_MM)
     if rng.random() < 0.5:
         image, y_px = image[:, ::-1], y_px[::-1]
@@ -71,7 +72,7 @@ def draw_crop(rng: np.random.Generator, page: Page) -> Crop:
 def _smooth_field(rng: np.random.Generator, shape: tuple[int, int], cells: int) -> NDArray[np.float32]:
     """A smooth random field (h, w), about −1 to 1, with ``cells`` bumps along its longer side."""
     small = rng.normal(0, 1, (cells + 2, max(2, round(cells * shape[1] / shape[0])) + 2)).astype(np.float32)
-    return cv2.resize(small, (shape[1], shape[0]), interpolation=cv2.INTER_CUBIC)
+    return np.asarray(cv2.resize(small, (shape[1], shape[0]), interpolation=cv2.INTER_CUBIC))
 
 
 def photograph(rng: np.random.Generator, rgb: NDArray[np.uint8], px_per_mm: float) -> NDArray[np.uint8]:
@@ -79,7 +80,9 @@ def photograph(rng: np.random.Generator, rgb: NDArray[np.uint8], px_per_mm: floa
     image = rgb.astype(np.float32) / 255
     shape = image.shape[:2]
     if rng.random() < 0.35:  # stains and fading under or over the ink
-        field = np.clip(_smooth_field(rng, (shape[0], shape[1]), int(rng.integers(3, 10))) - rng.uniform(0.2, 1.2), 0, 1.5)
+        field = np.clip(
+            _smooth_field(rng, (shape[0], shape[1]), int(rng.integers(3, 10))) - rng.uniform(0.2, 1.2), 0, 1.5
+        )
         colour = rng.uniform(0.35, 1.0, 3).astype(np.float32)
         image *= 1 - field[..., None] * (1 - colour) * np.float32(rng.uniform(0.2, 0.8))
     if rng.random() < 0.15:
@@ -137,8 +140,9 @@ def photograph(rng: np.random.Generator, rgb: NDArray[np.uint8], px_per_mm: floa
     out = (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
     if rng.random() < 0.6:
         quality = int(rng.integers(25, 96))
-        out = cv2.imdecode(cv2.imencode(".jpg", out, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR)
-    return np.asarray(out, np.uint8)
+        file = cv2.imencode(".jpg", out, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+        out = np.asarray(cv2.imdecode(file, cv2.IMREAD_COLOR), np.uint8)
+    return out
 
 
 def captured_crops(rng: np.random.Generator, taken: Capture, n: int) -> list[Crop]:
@@ -160,7 +164,9 @@ def captured_crops(rng: np.random.Generator, taken: Capture, n: int) -> list[Cro
         x0 = float(rng.uniform(row[0].x0_mm - 8, max(row[-1].x1_mm - width_mm + 8, row[0].x0_mm - 7)))
         corner, middle = np.array([x0, centre_y - height_mm / 2]), np.array([x0 + width_mm / 2, centre_y])
         error = np.eye(2) + rng.normal(0, 0.004, (2, 2))
-        edges = np.array([(c, r) for c in (0, CROP_PX / 2, CROP_PX) for r in (0.3, 0.5, 0.7) * np.array(STRIP_PX)], float)
+        edges = np.array(
+            [(c, r) for c in (0, CROP_PX / 2, CROP_PX) for r in (0.3, 0.5, 0.7) * np.array(STRIP_PX)], float
+        )
         px = taken.map.to_px((corner + edges / SHEET_PX_PER_MM - middle) @ error.T + middle)
         if ((px < 0) | (px > np.array(taken.image.shape[1::-1]) - 1)).any(axis=1).mean() > 0.35:
             continue  # mostly outside the picture
@@ -170,8 +176,8 @@ def captured_crops(rng: np.random.Generator, taken: Capture, n: int) -> list[Cro
         line = np.stack([fine, row_curve(page, row[0].row, fine)], axis=1)
         seen = (line - middle) @ np.linalg.inv(error).T + middle
         y_px = target(np.interp(x_mm, seen[:, 0], seen[:, 1]), corner[1] + 0.5 / SHEET_PX_PER_MM)
-        out = taken.map.to_px((np.stack([x_mm, np.where(np.isfinite(y_px), y_px / SHEET_PX_PER_MM + corner[1], middle[1])], 1) - middle)
-                              @ error.T + middle)  # fmt: skip
+        y_mm = np.where(np.isfinite(y_px), y_px / SHEET_PX_PER_MM + corner[1], middle[1])
+        out = taken.map.to_px((np.stack([x_mm, y_mm], axis=1) - middle) @ error.T + middle)
         beyond = ((out < -0.5) | (out > np.array(taken.image.shape[1::-1]) - 0.5)).any(axis=1)
         y_px[beyond] = np.nan
         if rng.random() < 0.5:
@@ -180,10 +186,14 @@ def captured_crops(rng: np.random.Generator, taken: Capture, n: int) -> list[Cro
     return crops
 
 
-def _flattened(taken: Capture, corner: NDArray[np.float64], middle: NDArray[np.float64], error: NDArray[np.float64]) -> NDArray[np.uint8]:
+def _flattened(
+    taken: Capture, corner: NDArray[np.float64], middle: NDArray[np.float64], error: NDArray[np.float64]
+) -> NDArray[np.uint8]:
     """The crop's pixels, (STRIP_PX, CROP_PX, 3), in one resampling; outside the picture its paper colour."""
     coarse = 8
-    c, r = np.meshgrid(np.arange(-coarse, CROP_PX + 2 * coarse, coarse), np.arange(-coarse, STRIP_PX + 2 * coarse, coarse))
+    c, r = np.meshgrid(
+        np.arange(-coarse, CROP_PX + 2 * coarse, coarse), np.arange(-coarse, STRIP_PX + 2 * coarse, coarse)
+    )
     mm = corner + np.stack([c + 0.5, r + 0.5], axis=-1) / SHEET_PX_PER_MM
     px = taken.map.to_px((mm - middle) @ error.T + middle).astype(np.float32)
     # Node k of the coarse grid is the fine pixel coarse·(k − 1): an affine warp with cubic weights fills in between.
@@ -200,7 +210,14 @@ def _flattened(taken: Capture, corner: NDArray[np.float64], middle: NDArray[np.f
         piece = cv2.GaussianBlur(piece, (0, 0), 0.4 * float(np.sqrt(scale**2 - 1)) + 0.05)
     paper = tuple(float(v) for v in np.median(piece[::5, ::5].reshape(-1, 3), axis=0))
     return np.asarray(
-        cv2.remap(piece, fine - np.array([x0, y0], np.float32), None, cv2.INTER_LANCZOS4 if scale < 1.6 else cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT, borderValue=paper)
+        cv2.remap(
+            piece,
+            fine - np.array([x0, y0], np.float32),
+            None,
+            cv2.INTER_LANCZOS4 if scale < 1.6 else cv2.INTER_CUBIC,
+            borderMode=cv2.BORDER_CONSTANT,
+            borderValue=paper,
+        )
     )
 
 

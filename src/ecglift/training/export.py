@@ -16,9 +16,14 @@ _INPUT, _OUTPUTS = "rgb", ["line", "presence"]
 
 
 def write_onnx(
-    model: torch.nn.Module, inputs: torch.Tensor, path: Path, outputs: Sequence[str], dynamic_axes: dict[str, dict[int, str]]
+    model: torch.nn.Module,
+    inputs: torch.Tensor,
+    path: Path,
+    outputs: Sequence[str],
+    dynamic_axes: dict[str, dict[int, str]],
 ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-    """Write ``path``; (answers of torch, answers of ONNX Runtime) to ``inputs``, to be compared by whoever knows what they mean.
+    """Write ``path``; (answers of torch, answers of ONNX Runtime) to ``inputs``, to be compared by whoever knows what
+    they mean.
 
     Batch normalisation is kept as it is (ONNX Runtime folds it on loading), so that the file can be trained on from.
     """
@@ -37,11 +42,14 @@ def write_onnx(
 
 
 def export(model: TraceNetwork, example: NDArray[np.uint8], path: Path) -> float:
-    """Write ``path`` and return the largest difference in probability between it and torch on ``example`` (n, STRIP_PX, w, 3)."""
+    """Write ``path`` and return the largest difference in probability between it and torch on ``example`` (n,
+    STRIP_PX, w, 3)."""
     model = model.to("cpu").float().eval()
     axes = {_INPUT: {0: "n", 3: "w"}, "line": {0: "n", 2: "columns"}, "presence": {0: "n", 1: "columns"}}
     want, got = write_onnx(model, torch.from_numpy(network_input(example)), path, _OUTPUTS, axes)
-    worst = float(max((got[0].softmax(1) - want[0].softmax(1)).abs().max(), (got[1] - want[1]).sigmoid().sub(0.5).abs().max()))
+    worst = float(
+        max((got[0].softmax(1) - want[0].softmax(1)).abs().max(), (got[1] - want[1]).sigmoid().sub(0.5).abs().max())
+    )
     if worst > 1e-2:
         raise RuntimeError(f"{path}: ONNX Runtime and torch differ by {worst:.2g} in probability")
     return worst

@@ -18,8 +18,9 @@ def conv(inputs: int, outputs: int) -> nn.Sequential:
     )
 
 
-class UNet(nn.Module):
-    """Features at a quarter of the input's resolution: (n, inputs, h, w) → (n, widths[0], h/4, w/4); h, w multiples of 4·2^(levels−1)."""
+class UNet(nn.Module):  # type: ignore[misc]  # torch is not there where this is checked
+    """Features at a quarter of the input's resolution: (n, inputs, h, w) → (n, widths[0], h/4, w/4); h, w multiples
+    of 4·2^(levels−1)."""
 
     def __init__(self, inputs: int, widths: tuple[int, ...]) -> None:
         super().__init__()
@@ -48,7 +49,7 @@ class UNet(nn.Module):
         return x, deepest
 
 
-class TraceNetwork(nn.Module):
+class TraceNetwork(nn.Module):  # type: ignore[misc]
     """Strip (n, 3, STRIP_PX, w), 0 to 255 → logits (n, STRIP_PX, 2w) over rows and presence log-odds (n, 2w)."""
 
     def __init__(self, widths: tuple[int, ...] = (48, 64, 96, 128, 128)) -> None:
@@ -66,7 +67,9 @@ class TraceNetwork(nn.Module):
         x, _ = self.body((rgb - 160.0) / 80.0, self.position)
         line = self.line(x)
         n, _, h, w = line.shape
-        logits = line.reshape(n, _STEM, self.columns, h, w).permute(0, 3, 1, 4, 2).reshape(n, h * _STEM, w * self.columns)
+        logits = (
+            line.reshape(n, _STEM, self.columns, h, w).permute(0, 3, 1, 4, 2).reshape(n, h * _STEM, w * self.columns)
+        )
         pooled = torch.cat([x.amax(dim=2), x.mean(dim=2)], dim=1)
         presence = self.presence(pooled).permute(0, 2, 1).reshape(n, w * self.columns)
         return logits, presence

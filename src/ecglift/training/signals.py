@@ -1,4 +1,5 @@
-"""Signals to print while training: real records where there are some, simulated patients, and everything done to both."""
+"""Signals to print while training: real records where there are some, simulated patients, and everything done to
+both."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Signals:
-    """``mv``: (n, 12, samples) float32 at ``fs_hz``; n may be 0, then every patient is simulated. ``simulated``: share of simulated patients."""
+    """``mv``: (n, 12, samples) float32 at ``fs_hz``; n may be 0, then every patient is simulated. ``simulated``:
+    share of simulated patients."""
 
     mv: NDArray[np.float32]
     fs_hz: float = 500.0
@@ -30,7 +32,8 @@ class Signals:
 
 
 def load_signals(folder: Path, split: str) -> Signals:
-    """The records of ``split`` that ``folder``/signals.py loads (``load(split)`` gives (n, 12, samples) mV at 500 Hz first)."""
+    """The records of ``split`` that ``folder``/signals.py loads (``load(split)`` gives (n, 12, samples) mV at 500 Hz
+    first)."""
     spec = importlib.util.spec_from_file_location("signals_of_folder", folder / "signals.py")
     if spec is None or spec.loader is None or not (folder / "signals.py").exists():
         raise FileNotFoundError(f"{folder / 'signals.py'} is not there: point --signals at the folder that holds it")

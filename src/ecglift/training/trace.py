@@ -61,10 +61,11 @@ class Recipe:
     seed: int = 0
 
 
-class Crops(IterableDataset[tuple[NDArray[np.uint8], NDArray[np.float32]]]):
+class Crops(IterableDataset[tuple[NDArray[np.uint8], NDArray[np.float32]]]):  # type: ignore[misc]
     """An endless stream of crops; each worker prints its own pages.
 
-    A captured page is dear, so its crops are shown ``recipe.replays`` times in all, mixed with others and varied each time.
+    A captured page is dear, so its crops are shown ``recipe.replays`` times in all, mixed with others and varied each
+    time.
     """
 
     def __init__(self, signals: Signals, recipe: Recipe) -> None:
@@ -84,7 +85,9 @@ class Crops(IterableDataset[tuple[NDArray[np.uint8], NDArray[np.float32]]]):
                     if len(shelf) < 100 or rng.random() < 1 / self.recipe.replays:
                         shelf += captured_crops(rng, self._captured(rng), self.recipe.crops_per_capture)
                         shelf = shelf[-_SHELF:]
-                    crops = [varied(rng, shelf[int(k)]) for k in rng.integers(len(shelf), size=self.recipe.crops_per_page)]
+                    crops = [
+                        varied(rng, shelf[int(k)]) for k in rng.integers(len(shelf), size=self.recipe.crops_per_page)
+                    ]
                 else:
                     page = self._page(rng)
                     crops = [draw_crop(rng, page) for _ in range(self.recipe.crops_per_page)]
@@ -103,7 +106,8 @@ class Crops(IterableDataset[tuple[NDArray[np.uint8], NDArray[np.float32]]]):
 def line_loss(logits: Tensor, y: Tensor, sigma_px: float) -> tuple[Tensor, Tensor]:
     """(cross-entropy to a Gaussian at the truth, error of the decoded line), means over columns that have a line.
 
-    logits (n, rows, columns) float32, y (n, columns) px with NaN where there is no line. Steep columns, few but with most of the
+    logits (n, rows, columns) float32, y (n, columns) px with NaN where there is no line. Steep columns, few but with
+    most of the
     squared error, weigh more in the cross-entropy.
     """
     there = torch.isfinite(y)
@@ -149,7 +153,8 @@ def validate(model: TraceNetwork, crops: list[Crop], device: str) -> dict[str, f
     model.train()
     good = np.array([v for v in db if np.isfinite(v)])
     return {
-        "median_db": float(np.median(good)), "mean_db": float(good.mean()), "worst10_db": float(np.percentile(good, 10)),
+        "median_db": float(np.median(good)), "mean_db": float(good.mean()), "worst10_db": float(np.percentile(good,
+        10)),
         "position_px": float(np.median(np.concatenate(errors))), "presence": right / max(total, 1),
     }  # fmt: skip
 
@@ -166,7 +171,8 @@ def validation_crops(signals: Signals, n: int) -> list[Crop]:
 
 
 def train(signals: Signals, held_out: Signals, out: Path, recipe: Recipe, workers: int, start: Path | None) -> None:
-    """Train within ``recipe.minutes``, checkpoint every few minutes, export ``out``/model.onnx and check it against torch."""
+    """Train within ``recipe.minutes``, checkpoint every few minutes, export ``out``/model.onnx and check it against
+    torch."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(recipe.seed)
     out.mkdir(parents=True, exist_ok=True)
@@ -175,7 +181,10 @@ def train(signals: Signals, held_out: Signals, out: Path, recipe: Recipe, worker
         load_weights(model, start)
     optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.rate, weight_decay=recipe.weight_decay)
     loader: DataLoader[Any] = DataLoader(
-        Crops(signals, recipe), batch_size=recipe.batch, num_workers=workers, prefetch_factor=8 if workers else None,
+        Crops(signals, recipe),
+        batch_size=recipe.batch,
+        num_workers=workers,
+        prefetch_factor=8 if workers else None,
         # A forked worker inherits the locks of OpenCV's and torch's thread pools and may wait for ever.
         multiprocessing_context="spawn" if workers else None,
     )
@@ -198,13 +207,19 @@ def train(signals: Signals, held_out: Signals, out: Path, recipe: Recipe, worker
         chance = F.binary_cross_entropy_with_logits(presence.float(), torch.isfinite(y).float())
         loss = entropy + recipe.decoded_weight * decoded + recipe.presence_weight * chance
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 2.0)
         optimizer.step()
         step += 1
         if step % 50 == 0:
-            line = {"step": step, "minutes": round(minutes, 2), "crops_s": round(step * recipe.batch / (minutes * 60), 1),
-                    "entropy": round(entropy.item(), 4), "decoded": round(decoded.item(), 4), "presence": round(chance.item(), 4)}  # fmt: skip
+            line = {
+                "step": step,
+                "minutes": round(minutes, 2),
+                "crops_s": round(step * recipe.batch / (minutes * 60), 1),
+                "entropy": round(entropy.item(), 4),
+                "decoded": round(decoded.item(), 4),
+                "presence": round(chance.item(), 4),
+            }
             print(json.dumps(line), flush=True)
         if minutes - last_check > max(3.0, recipe.minutes / 12):
             last_check = minutes
@@ -219,8 +234,16 @@ def train(signals: Signals, held_out: Signals, out: Path, recipe: Recipe, worker
     scores = validate(model, crops, device)
     example = np.stack([c.rgb for c in crops[:2]])
     export(model, example, out / "model.onnx")
-    summary = {"recipe": asdict(recipe), "steps": step, "crops": step * recipe.batch, "validation": scores,
-               "strip_px": STRIP_PX, "columns_per_px": COLUMNS_PER_PX, "px_per_mm": SHEET_PX_PER_MM, "crop_px": CROP_PX}  # fmt: skip
+    summary = {
+        "recipe": asdict(recipe),
+        "steps": step,
+        "crops": step * recipe.batch,
+        "validation": scores,
+        "strip_px": STRIP_PX,
+        "columns_per_px": COLUMNS_PER_PX,
+        "px_per_mm": SHEET_PX_PER_MM,
+        "crop_px": CROP_PX,
+    }
     (out / "training.json").write_text(json.dumps(summary, indent=2) + "\n")
     print(json.dumps(summary), flush=True)
 

@@ -10,6 +10,7 @@ from ecglift.models.runtime import load
 from ecglift.models.strip import cut_strip, decode, network_input
 from ecglift.paper import Layout, Panel
 from ecglift.sheet import SHEET_PX_PER_MM, Sheet, Trace
+from ecglift.stages.refine import refine
 
 _MARGIN_MM = 3.0  # beyond the row's ends, so that the network sees what stands beside the line
 
@@ -49,10 +50,11 @@ def _trace_row(sheet: Sheet, panels: tuple[Panel, ...], settings: TraceSettings)
     y_mm = strip.top_mm + y_px / SHEET_PX_PER_MM
     keep = (x_mm >= x0) & (x_mm <= x1)
     gone = presence < settings.presence
-    return Trace(
+    found = Trace(
         panels[0].row,
         x_mm[keep],
         np.where(gone, np.nan, y_mm)[keep],
         (sigma_px / SHEET_PX_PER_MM)[keep],
         presence[keep],
     )
+    return refine(found, tuple(sorted({x for p in panels for x in (p.x0_mm, p.x1_mm)})))

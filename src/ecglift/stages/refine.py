@@ -25,7 +25,8 @@ _SPIKE_MM = 0.25
 class RefineSettings:
     """``bend_mm``: change of slope between columns (mm per column) that is usual on a level line; ``bend_share``: what
     is added to it per mm of slope around the column; ``first_bend_mm``: the same everywhere, before slopes are known;
-    ``tail``: degrees of freedom of the columns' errors, few for many outliers; ``rounds``: reweightings. Measured on captured validation pages: worth 2 to 3 dB.
+    ``tail``: degrees of freedom of the columns' errors, few for many outliers; ``rounds``: reweightings. Measured on
+    captured validation pages: worth 2 to 3 dB.
     """
 
     bend_mm: float = 0.1
@@ -84,7 +85,7 @@ def _student(square: Floats, tail: float) -> Floats:
 
 
 def _beyond(y: Floats) -> Floats:
-    """How far (mm) each column lies outside the range of its two neighbours on either side: a pen is wider than that."""
+    """How far (mm) each column lies beyond its two neighbours on either side: a pen is wider than that."""
     padded = np.pad(y, 2, mode="reflect")
     fellows = np.stack([padded[k : k + len(y)] for k in (0, 1, 3, 4)])
     return np.asarray(np.maximum(np.maximum(y - fellows.max(axis=0), fellows.min(axis=0) - y), 0.0))

@@ -55,6 +55,13 @@ def export(model: TraceNetwork, example: NDArray[np.uint8], path: Path) -> float
     return worst
 
 
+def has_bfloat16(device: str) -> bool:
+    """Whether ``device`` multiplies in bfloat16 by itself; where it does not, the emulation is ten times slower than
+    float32."""
+    cpu = torch.cpu
+    return device != "cpu" or bool(cpu._is_avx512_bf16_supported() or cpu._is_amx_tile_supported())
+
+
 def load_weights(model: torch.nn.Module, path: Path) -> None:
     """Fill ``model`` from a torch checkpoint or from the initializers of an exported ONNX file."""
     if path.suffix != ".onnx":

@@ -50,7 +50,10 @@ class UNet(nn.Module):  # type: ignore[misc]  # torch is not there where this is
 
 
 class TraceNetwork(nn.Module):  # type: ignore[misc]
-    """Strip (n, 3, STRIP_PX, w), 0 to 255 → logits (n, STRIP_PX, 2w) over rows and presence log-odds (n, 2w)."""
+    """Strip (n, 3, STRIP_PX, w), 0 to 255 → logits (n, STRIP_PX, 2w) over rows and presence log-odds (n, 2w).
+
+    A strip of fewer rows is taken as the middle of a whole one.
+    """
 
     def __init__(self, widths: tuple[int, ...] = (48, 64, 96, 128, 128)) -> None:
         super().__init__()
@@ -64,7 +67,9 @@ class TraceNetwork(nn.Module):  # type: ignore[misc]
         )
 
     def forward(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
-        x, _ = self.body((rgb - 160.0) / 80.0, self.position)
+        rows = rgb.shape[2] // _STEM
+        first = (STRIP_PX // _STEM - rows) // 2
+        x, _ = self.body((rgb - 160.0) / 80.0, self.position[:, :, first : first + rows])
         line = self.line(x)
         n, _, h, w = line.shape
         logits = (

@@ -25,7 +25,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, IterableDataset
 
 from ecglift.models.sheetmap import DENSE, PX_PER_MM, WHOLE, WHOLE_NUMBERS, network_input
-from ecglift.training.export import load_weights, write_onnx
+from ecglift.training.export import has_bfloat16, load_weights, write_onnx
 from ecglift.training.sheet_network import SheetNetwork
 from ecglift.training.sheet_windows import SHAPES_MM, Window, draw_fitting, draw_window
 from ecglift.training.signals import Signals, load_signals
@@ -269,7 +269,7 @@ def fit_whole(model: SheetNetwork, batches: Iterator[Any], recipe: Recipe, devic
                 break
             batch = rgb.numpy(), dense.numpy(), whole.numpy()
             for image, _, truth in (batch, turned(batch[0], batch, 1 + k % 3)):
-                with torch.autocast(device, dtype=torch.bfloat16):
+                with torch.autocast(device, dtype=torch.bfloat16, enabled=has_bfloat16(device)):
                     seen = model.seen(torch.from_numpy(network_input(image)).to(device))[1]
                 pooled.append(seen.float())
                 truths.append(torch.from_numpy(truth).to(device))
@@ -346,7 +346,7 @@ def train(signals: Signals, held_out: Signals, out: Path, recipe: Recipe, worker
                     layer.eval()
         image = rgb.to(device).permute(0, 3, 1, 2).float().contiguous(memory_format=torch.channels_last)
         dense, whole = dense.to(device), whole.to(device)
-        with torch.autocast(device, dtype=torch.bfloat16):
+        with torch.autocast(device, dtype=torch.bfloat16, enabled=has_bfloat16(device)):
             answer, numbers = model(image)
         known = whole[:, 0] > 0
         losses = whole_loss(numbers.float(), whole)

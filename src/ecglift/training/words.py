@@ -25,7 +25,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, IterableDataset
 
 from ecglift.models.words import HEIGHT_PX, WIDTH_PX, WORDS, network_input
-from ecglift.training.export import load_weights, write_onnx
+from ecglift.training.export import has_bfloat16, load_weights, write_onnx
 from ecglift.training.network import conv
 from ecglift.training.sheet_windows import draw_page
 from ecglift.training.signals import Signals, load_signals
@@ -150,7 +150,7 @@ def train(signals: Signals, held_out: Signals, out: Path, recipe: Recipe, worker
         for group in optimizer.param_groups:
             group["lr"] = recipe.rate * min(1.0, done / recipe.warmup + 0.05) * 0.5 * (1 + math.cos(math.pi * done))
         image = rgb.to(device).permute(0, 3, 1, 2).float().contiguous(memory_format=torch.channels_last)
-        with torch.autocast(device, dtype=torch.bfloat16):
+        with torch.autocast(device, dtype=torch.bfloat16, enabled=has_bfloat16(device)):
             logits = model(image)
         loss = F.cross_entropy(logits.float(), truth.to(device), label_smoothing=recipe.smoothing)
         optimizer.zero_grad(set_to_none=True)

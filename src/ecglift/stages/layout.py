@@ -14,7 +14,7 @@ from ecglift.models.sheetmap import LABELS, TEMPLATE_NAMES, SheetMap, read
 from ecglift.models.words import NAMES, read_words
 from ecglift.paper import TEMPLATES, Layout, Panel, Template
 from ecglift.problem import Problem, fail
-from ecglift.reading.columns import Columns, common_extent, fit_columns
+from ecglift.reading.columns import Columns, common_extent, fit_columns, nominal
 from ecglift.reading.hypotheses import (
     CUSTOM,
     Hypothesis,
@@ -50,6 +50,8 @@ _LIKELY_TURN: Final = 0.02
 _SURE: Final = 0.8
 """Posterior of a hypothesis below which a person is told to look."""
 _OWN_LEVEL_MM: Final = 0.7
+_OUTSIDE_MM: Final = 1.5
+"""A row with one panel that reaches this far beyond the others has ends of its own."""
 _TEMPERATURE: Final = 1.5
 """Log-scores of hypotheses are divided by this: their parts are not independent."""
 
@@ -136,6 +138,8 @@ def interpret(answer: SheetMap, words: WordReader, settings: LayoutSettings) -> 
         widest.width_mm,
         settings.speed_mm_s,
     )
+    columns = {n: nominal(some, speed.value) for n, some in columns.items()}
+    widest = columns[max(columns)]
     gain = _gain(answer, words, pulses, best, views, settings)
     simultaneous = widest.n == 2 and _simultaneous(answer, best, views, widest)
     panels = _panels(best, views, columns, speed, gain, simultaneous, chances[0])
@@ -274,7 +278,10 @@ def _columns(best: Hypothesis, views: list[RowView], extent: tuple[float, float]
 
 
 def _row_extent(view: RowView, columns: Columns, widest: Columns) -> tuple[float, float]:
-    """Left and right end of a row with one panel: its own edges, those of all rows where its own are not clear."""
+    """Left and right end of a row with one panel: those of all rows, its own edges where they lie further out.
+
+    A row that seems shorter is as a rule one that was seen in part; where it ends early there is no line to be traced.
+    """
     left, right = widest.start_mm(0), widest.end_mm(widest.n - 1)
     if columns.n == widest.n:
         left, right = columns.start_mm(0), columns.end_mm(0)
@@ -282,7 +289,7 @@ def _row_extent(view: RowView, columns: Columns, widest: Columns) -> tuple[float
     x0 = own[0].x_mm if own else view.row.x0_mm
     own = [e for e in view.ends if abs(e.x_mm - view.row.x1_mm) < 4 and e.chance > 0.4]
     x1 = own[-1].x_mm if own else view.row.x1_mm
-    return left if abs(x0 - left) < 1.5 else x0, right if abs(x1 - right) < 1.5 else x1
+    return left if x0 > left - _OUTSIDE_MM else x0, right if x1 < right + _OUTSIDE_MM else x1
 
 
 def _panels(

@@ -215,14 +215,17 @@ def _refined(
     return _corrected(page_map, cells, fields[0], fields[1]).moved(sx, sy), min(mx, my)
 
 
-def _halves(shape: tuple[int, ...]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Blocks of 2×2 cells in the colours of a chessboard."""
-    r, c = np.indices(shape)
-    black = (r // 2 + c // 2) % 2 == 0
+def _halves(shape: tuple[int, ...], axis: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Every other stripe of two cells along the lines that are measured: 0, lines across; 1, lines down.
+
+    A line's error (of sampling, of a printer's or a scanner's threshold) is the same all along it, and cells of one
+    stripe would confirm each other in it.
+    """
+    black = np.indices(shape)[1 - axis] // 2 % 2 == 0
     return black, ~black
 
 
-def _final_field(shift: Array, weight: Array) -> tuple[Array, Array]:
+def _final_field(shift: Array, weight: Array, axis: int) -> tuple[Array, Array]:
     """The smooth field of the cells' shifts and half the difference (rows, columns) of the fields from either half of
     the cells.
 
@@ -234,7 +237,7 @@ def _final_field(shift: Array, weight: Array) -> tuple[Array, Array]:
     trusted = weight * np.square(np.clip(1 - np.square(left / (6 * scale)), 0, None))
     unit = float(np.mean(trusted[trusted > 0])) if (trusted > 0).any() else 1.0
     trusted = trusted / unit
-    black, white = _halves(shift.shape)
+    black, white = _halves(shift.shape, axis)
     tried = []
     for stiffness in STIFFNESSES:
         a, b = smooth_field(shift, trusted * black, stiffness), smooth_field(shift, trusted * white, stiffness)
@@ -257,7 +260,7 @@ def _finished(ink: NDArray[np.float32], page_map: PageMap, region_px: Box, heavy
     """The last correction, cell by cell, with what is known about its errors."""
     cells = cut_cells(ink, page_map, region_px)
     found = _measured(cells, len(ORDER), 0.0)
-    finals = [_final_field(f.shift, np.square(_trust(f.strength, cells.coverage))) for f in found]
+    finals = [_final_field(f.shift, np.square(_trust(f.strength, cells.coverage)), k) for k, f in enumerate(found)]
     fields, spreads = [f[0] for f in finals], [f[1] for f in finals]
     aligned = np.ones(cells.coverage.shape)
     for harmonics in cells.axes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import cv2
@@ -38,17 +38,42 @@ def row_curve(page: Page, row: int, x_mm: NDArray[np.float64]) -> NDArray[np.flo
     return y
 
 
-def target(y_mm: NDArray[np.float64], top_mm: float) -> NDArray[np.float32]:
+def target(y_mm: NDArray[np.float64], top_mm: float, px_per_mm: float = SHEET_PX_PER_MM) -> NDArray[np.float32]:
     """Rows of the strip, (n,) float32 px, NaN where the line leaves the strip; ``top_mm``: centre of its first row."""
-    y = (y_mm - top_mm) * SHEET_PX_PER_MM
+    y = (y_mm - top_mm) * px_per_mm
     return np.where((y > 0) & (y < STRIP_PX - 1), y, np.nan).astype(np.float32)
 
 
-def draw_crop(rng: np.random.Generator, page: Page) -> Crop:
-    """A crop of one row of the page, seen through a quick stand-in for a scanner or a camera."""
+def overprinted(rng: np.random.Generator, page: Page) -> Page:
+    """The page with more lead names, set where they hurt: on and beside the traces, by preference at their steepest.
+
+    On a page a name stands on a QRS complex once in a while; a network that is sure of a letter then loses a beat.
+    """
+    labels = [text for text in page.texts if text.kind == "label"]
+    if not labels:
+        return page
+    texts = list(page.texts)
+    for stroke in page.strokes:
+        if stroke.kind != "trace" or len(stroke.points_mm) < 9:
+            continue
+        points = stroke.points_mm
+        steep = np.abs(np.gradient(points[:, 1]))
+        for _ in range(int(rng.integers(0, 4))):
+            like = labels[int(rng.integers(len(labels)))]
+            chosen = rng.random() < 0.6
+            at = int(rng.choice(len(points), p=steep / steep.sum())) if chosen and steep.sum() > 0 else None
+            x, y = points[at if at is not None else int(rng.integers(len(points)))]
+            place = float(x + rng.uniform(-4, 1)), float(y + rng.normal(0.5 * like.height_mm, 3.0))
+            texts.append(replace(like, x_mm=place[0], y_mm=place[1]))
+    return replace(page, texts=tuple(texts))
+
+
+def draw_crop(rng: np.random.Generator, page: Page, px_per_mm: float = SHEET_PX_PER_MM) -> Crop:
+    """A crop of one row of the page, seen through a quick stand-in for a scanner or a camera; ``px_per_mm``: of the
+    strip."""
     rows = page.layout.rows()
     row = rows[int(rng.integers(len(rows)))]
-    width_mm, height_mm = CROP_PX / SHEET_PX_PER_MM, STRIP_PX / SHEET_PX_PER_MM
+    width_mm, height_mm = CROP_PX / px_per_mm, STRIP_PX / px_per_mm
     baselines = sorted({p.baseline_mm for p in page.layout.panels})
     pitch = min(np.diff(baselines), default=40.0)
     centre = row[0].baseline_mm + float(rng.normal(0, min(0.3 + 0.05 * pitch, 1.5)))
@@ -59,11 +84,11 @@ def draw_crop(rng: np.random.Generator, page: Page) -> Crop:
     image = render(page, per_mm, (x0, y0, x0 + width_mm, y0 + height_mm))
     image = photograph(rng, image, per_mm)
     if image.shape[:2] != (STRIP_PX, CROP_PX):
-        shrink = per_mm > SHEET_PX_PER_MM
+        shrink = per_mm > px_per_mm
         how = cv2.INTER_AREA if shrink else cv2.INTER_CUBIC if rng.random() < 0.5 else cv2.INTER_LANCZOS4
         image = cv2.resize(image, (CROP_PX, STRIP_PX), interpolation=how)
-    x_mm = np.asarray(x0 + (np.arange(CROP_PX * COLUMNS_PER_PX) + 0.5) / (SHEET_PX_PER_MM * COLUMNS_PER_PX), float)
-    y_px = target(row_curve(page, row[0].row, x_mm), y0 + 0.5 / SHEET_PX_PER_MM)
+    x_mm = np.asarray(x0 + (np.arange(CROP_PX * COLUMNS_PER_PX) + 0.5) / (px_per_mm * COLUMNS_PER_PX), float)
+    y_px = target(row_curve(page, row[0].row, x_mm), y0 + 0.5 / px_per_mm, px_per_mm)
     if rng.random() < 0.5:
         image, y_px = image[:, ::-1], y_px[::-1]
     return Crop(np.ascontiguousarray(image), np.ascontiguousarray(y_px))
@@ -145,8 +170,9 @@ def photograph(rng: np.random.Generator, rgb: NDArray[np.uint8], px_per_mm: floa
     return out
 
 
-def captured_crops(rng: np.random.Generator, taken: Capture, n: int) -> list[Crop]:
-    """``n`` crops of a captured page, flattened by its true map but for a small error such as a grid finder leaves.
+def captured_crops(rng: np.random.Generator, taken: Capture, n: int, px_per_mm: float = SHEET_PX_PER_MM) -> list[Crop]:
+    """``n`` crops of a captured page, flattened by its true map but for a small error such as a grid finder leaves;
+    ``px_per_mm``: of the strips.
 
     The line's truth follows the error: the network reads where the line is in the strip, not where it ought to be.
     """
@@ -154,7 +180,7 @@ def captured_crops(rng: np.random.Generator, taken: Capture, n: int) -> list[Cro
     rows = page.layout.rows()
     baselines = sorted({p.baseline_mm for p in page.layout.panels})
     pitch = min(np.diff(baselines), default=40.0)
-    width_mm, height_mm = CROP_PX / SHEET_PX_PER_MM, STRIP_PX / SHEET_PX_PER_MM
+    width_mm, height_mm = CROP_PX / px_per_mm, STRIP_PX / px_per_mm
     crops: list[Crop] = []
     for _ in range(4 * n):
         if len(crops) == n:
@@ -167,16 +193,16 @@ def captured_crops(rng: np.random.Generator, taken: Capture, n: int) -> list[Cro
         edges = np.array(
             [(c, r) for c in (0, CROP_PX / 2, CROP_PX) for r in (0.3, 0.5, 0.7) * np.array(STRIP_PX)], float
         )
-        px = taken.map.to_px((corner + edges / SHEET_PX_PER_MM - middle) @ error.T + middle)
+        px = taken.map.to_px((corner + edges / px_per_mm - middle) @ error.T + middle)
         if ((px < 0) | (px > np.array(taken.image.shape[1::-1]) - 1)).any(axis=1).mean() > 0.35:
             continue  # mostly outside the picture
-        rgb = _flattened(taken, corner, middle, error)
-        x_mm = x0 + (np.arange(CROP_PX * COLUMNS_PER_PX) + 0.5) / (SHEET_PX_PER_MM * COLUMNS_PER_PX)
+        rgb = _flattened(taken, corner, middle, error, px_per_mm)
+        x_mm = x0 + (np.arange(CROP_PX * COLUMNS_PER_PX) + 0.5) / (px_per_mm * COLUMNS_PER_PX)
         fine = np.arange(x0 - 2, x0 + width_mm + 2, 0.025)
         line = np.stack([fine, row_curve(page, row[0].row, fine)], axis=1)
         seen = (line - middle) @ np.linalg.inv(error).T + middle
-        y_px = target(np.interp(x_mm, seen[:, 0], seen[:, 1]), corner[1] + 0.5 / SHEET_PX_PER_MM)
-        y_mm = np.where(np.isfinite(y_px), y_px / SHEET_PX_PER_MM + corner[1], middle[1])
+        y_px = target(np.interp(x_mm, seen[:, 0], seen[:, 1]), corner[1] + 0.5 / px_per_mm, px_per_mm)
+        y_mm = np.where(np.isfinite(y_px), y_px / px_per_mm + corner[1], middle[1])
         out = taken.map.to_px((np.stack([x_mm, y_mm], axis=1) - middle) @ error.T + middle)
         beyond = ((out < -0.5) | (out > np.array(taken.image.shape[1::-1]) - 0.5)).any(axis=1)
         y_px[beyond] = np.nan
@@ -187,14 +213,18 @@ def captured_crops(rng: np.random.Generator, taken: Capture, n: int) -> list[Cro
 
 
 def _flattened(
-    taken: Capture, corner: NDArray[np.float64], middle: NDArray[np.float64], error: NDArray[np.float64]
+    taken: Capture,
+    corner: NDArray[np.float64],
+    middle: NDArray[np.float64],
+    error: NDArray[np.float64],
+    px_per_mm: float,
 ) -> NDArray[np.uint8]:
     """The crop's pixels, (STRIP_PX, CROP_PX, 3), in one resampling; outside the picture its paper colour."""
     coarse = 8
     c, r = np.meshgrid(
         np.arange(-coarse, CROP_PX + 2 * coarse, coarse), np.arange(-coarse, STRIP_PX + 2 * coarse, coarse)
     )
-    mm = corner + np.stack([c + 0.5, r + 0.5], axis=-1) / SHEET_PX_PER_MM
+    mm = corner + np.stack([c + 0.5, r + 0.5], axis=-1) / px_per_mm
     px = taken.map.to_px((mm - middle) @ error.T + middle).astype(np.float32)
     # Node k of the coarse grid is the fine pixel coarse·(k − 1): an affine warp with cubic weights fills in between.
     to_coarse = np.array([[1 / coarse, 0, 1], [0, 1 / coarse, 1]], np.float32)

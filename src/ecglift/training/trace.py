@@ -30,7 +30,7 @@ from ecglift.press.compose import compose
 from ecglift.press.page import Page
 from ecglift.press.style import competition_style, random_style
 from ecglift.sheet import SHEET_PX_PER_MM
-from ecglift.training.crops import CROP_PX, Crop, captured_crops, draw_crop, varied
+from ecglift.training.crops import CROP_PX, Crop, captured_crops, draw_crop, overprinted, varied
 from ecglift.training.export import export, has_bfloat16, load_weights
 from ecglift.training.network import TraceNetwork
 from ecglift.training.signals import Signals, load_signals
@@ -44,8 +44,9 @@ _SHELF = 1500  # crops kept by a worker for replay: 0.6 GB
 class Recipe:
     """How to train. ``sigma_px``: of the target; ``decoded_weight``: of the loss on the decoded line;
     ``captured``: share of crops from captured pages; ``competition``: share of pages in the competition's layout;
-    ``low``: share of batches that show only the middle half of the strip, at half the cost, during the first
-    ``low_until`` of the time, so that the normalisations settle on whole strips."""
+    ``overprinted``: share of pages with more lead names on their traces; ``coarse``: share of crops at half the scale,
+    as leads taller than a strip are read; ``low``: share of batches that show only the middle half of the strip, at
+    half the cost, during the first ``low_until`` of the time, so that the normalisations settle on whole strips."""
 
     minutes: float = 60.0
     batch: int = 16
@@ -58,6 +59,8 @@ class Recipe:
     crops_per_capture: int = 18
     replays: float = 8.0
     competition: float = 0.3
+    overprinted: float = 0.5
+    coarse: float = 0.12
     low: float = 0.6
     low_until: float = 0.75
     weight_decay: float = 1e-4
@@ -87,20 +90,26 @@ class Crops(IterableDataset[tuple[NDArray[np.uint8], NDArray[np.float32]]]):  # 
             for _ in range(4):
                 if rng.random() < self.recipe.captured:
                     if len(shelf) < 100 or rng.random() < 1 / self.recipe.replays:
-                        shelf += captured_crops(rng, self._captured(rng), self.recipe.crops_per_capture)
+                        shelf += captured_crops(
+                            rng, self._captured(rng), self.recipe.crops_per_capture, self._px_per_mm(rng)
+                        )
                         shelf = shelf[-_SHELF:]
                     crops = [
                         varied(rng, shelf[int(k)]) for k in rng.integers(len(shelf), size=self.recipe.crops_per_page)
                     ]
                 else:
                     page = self._page(rng)
-                    crops = [draw_crop(rng, page) for _ in range(self.recipe.crops_per_page)]
+                    crops = [draw_crop(rng, page, self._px_per_mm(rng)) for _ in range(self.recipe.crops_per_page)]
                 for crop in crops:
                     yield crop.rgb, crop.y_px
 
     def _page(self, rng: np.random.Generator) -> Page:
         style = competition_style(rng) if rng.random() < self.recipe.competition else random_style(rng)
-        return compose(rng, self.signals.draw(rng), self.signals.fs_hz, style)
+        page = compose(rng, self.signals.draw(rng), self.signals.fs_hz, style)
+        return overprinted(rng, page) if rng.random() < self.recipe.overprinted else page
+
+    def _px_per_mm(self, rng: np.random.Generator) -> float:
+        return SHEET_PX_PER_MM / 2 if rng.random() < self.recipe.coarse else SHEET_PX_PER_MM
 
     def _captured(self, rng: np.random.Generator) -> Capture:
         settings = CaptureSettings(max_megapixels=4.0)

@@ -73,7 +73,7 @@ def test_strip_beyond_the_sheet_is_paper() -> None:
 
 def test_strip_of_another_resolution_is_refused() -> None:
     with pytest.raises(ValueError, match="px/mm"):
-        cut_strip(Sheet(np.zeros((10, 10, 3), np.uint8), np.ones((10, 10), bool), px_per_mm=4.0), 0.0, 0.0, 1.0)
+        cut_strip(Sheet(np.zeros((10, 10, 3), np.uint8), np.ones((10, 10), bool), px_per_mm=5.0), 0.0, 0.0, 1.0)
 
 
 def test_network_input_is_channels_first() -> None:

@@ -205,9 +205,13 @@ def _rectify(settings: Settings, page: SourcePage, grid: Grid) -> Sheet:
 
 
 def _layout(settings: Settings, sheet: Sheet) -> SheetReading:
+    from ecglift.reading.surroundings import without_surroundings
     from ecglift.stages.layout import LayoutSettings, find_layout
 
-    return find_layout(sheet, LayoutSettings(settings.layout, settings.speed_mm_s, settings.gain_mm_mv))
+    return find_layout(
+        without_surroundings(sheet),
+        LayoutSettings(settings.layout, settings.speed_mm_s, settings.gain_mm_mv),
+    )
 
 
 def _trace(settings: Settings, sheet: Sheet, reading: SheetReading) -> tuple[Trace, ...]:

@@ -22,6 +22,9 @@ STRIP_PX: Final = 512
 COLUMNS_PER_PX: Final = 2
 """Output columns per sheet column: 16 a millimetre."""
 
+SCALES_PX_PER_MM: Final = (SHEET_PX_PER_MM, SHEET_PX_PER_MM / 2)
+"""Scales of a sheet that the network was trained on; the coarse one is for leads taller than a strip."""
+
 WIDTH_MULTIPLE_PX: Final = 64
 """The network halves its input six times; widths are padded to this."""
 
@@ -44,21 +47,27 @@ class Strip:
     rgb: NDArray[np.uint8]
     left_mm: float
     top_mm: float
+    px_per_mm: float = SHEET_PX_PER_MM
 
     def columns_mm(self) -> NDArray[np.float64]:
         """(w·COLUMNS_PER_PX,) mm: where the output columns stand on the sheet."""
         k = np.arange(self.rgb.shape[1] * COLUMNS_PER_PX)
-        return self.left_mm + ((k + 0.5) / COLUMNS_PER_PX - 0.5) / SHEET_PX_PER_MM
+        return self.left_mm + ((k + 0.5) / COLUMNS_PER_PX - 0.5) / self.px_per_mm
+
+    def rows_mm(self, y_px: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Heights on the sheet, mm, of rows ``y_px`` of the strip."""
+        return self.top_mm + y_px / self.px_per_mm
 
 
 def cut_strip(sheet: Sheet, baseline_mm: float, x0_mm: float, x1_mm: float) -> Strip:
     """The strip around the zero line ``baseline_mm`` that reaches from x0 to x1; whole pixels are taken, nothing is
-    resampled.
+    resampled. At the sheet's scale it is 64 mm tall, on a sheet of half the scale 128 mm.
 
     What the sheet does not show is filled with the strip's paper colour.
     """
-    if sheet.px_per_mm != SHEET_PX_PER_MM:
-        raise ValueError(f"the trace network reads sheets of {SHEET_PX_PER_MM:g} px/mm, got {sheet.px_per_mm:g}")
+    if sheet.px_per_mm not in SCALES_PX_PER_MM:
+        scales = " or ".join(f"{scale:g}" for scale in SCALES_PX_PER_MM)
+        raise ValueError(f"the trace network reads sheets of {scales} px/mm, got {sheet.px_per_mm:g}")
     left = int(np.floor(sheet.x_px(x0_mm)))
     width = int(np.ceil(sheet.x_px(x1_mm))) - left + 1
     width = -(-width // WIDTH_MULTIPLE_PX) * WIDTH_MULTIPLE_PX
@@ -72,7 +81,9 @@ def cut_strip(sheet: Sheet, baseline_mm: float, x0_mm: float, x1_mm: float) -> S
         paper = np.median(piece[::4, ::4][seen[::4, ::4]], axis=0) if seen[::4, ::4].any() else np.full(3, 255)
         rgb[:] = paper.astype(np.uint8)
         rgb[a - top : b - top, c - left : d - left] = np.where(seen[..., None], piece, paper.astype(np.uint8))
-    return Strip(rgb, sheet.origin_mm[0] + left / sheet.px_per_mm, sheet.origin_mm[1] + top / sheet.px_per_mm)
+    return Strip(
+        rgb, sheet.origin_mm[0] + left / sheet.px_per_mm, sheet.origin_mm[1] + top / sheet.px_per_mm, sheet.px_per_mm
+    )
 
 
 def network_input(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:

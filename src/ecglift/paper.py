@@ -15,7 +15,7 @@ DEFAULT_SPEED_MM_S: Final = 25.0
 DEFAULT_GAIN_MM_MV: Final = 10.0
 
 How = Literal["printed", "pulse", "given", "assumed", "grid", "page"]
-"""How a scale is known: read in print, from the calibration pulse, told, assumed, from the grid or from the page."""
+"""How a speed or gain is known: read in print, from the calibration pulse, told, assumed, from the grid or the page."""
 
 
 @dataclass(frozen=True)

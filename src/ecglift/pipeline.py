@@ -195,7 +195,41 @@ def _orient(settings: Settings, page: SourcePage) -> Orientation:
 def _grid(settings: Settings, page: SourcePage, orientation: Orientation) -> Grid:
     from ecglift.stages.grid import GridSettings, find_grid
 
-    return find_grid(page.image, GridSettings(settings.px_per_mm, page.dpi), orientation)
+    try:
+        return find_grid(page.image, GridSettings(settings.px_per_mm, page.dpi), orientation)
+    except StageError as error:
+        if error.problem.code != "grid-not-found":
+            raise
+        return _grid_from_print(settings, page, error)
+
+
+def _grid_from_print(settings: Settings, page: SourcePage, refusal: StageError) -> Grid:
+    """The grid that is not to be seen, where lead names, columns and pulses say how large it was."""
+    from ecglift.stages.grid import Grid
+    from ecglift.stages.gridless import Box, Marks, find_scale
+    from ecglift.stages.layout import LayoutSettings, find_layout
+    from ecglift.stages.rectify import rectify
+
+    told = LayoutSettings(settings.layout, settings.speed_mm_s, settings.gain_mm_mv, as_measured=True)
+
+    def read(page_map: PageMap, bounds: Box) -> Marks:
+        reading = find_layout(rectify(page.image, page_map, bounds), told)
+        named = sum(p.confidence > 0.5 for p in reading.layout.panels) / len(reading.layout.panels)
+        return Marks(
+            reading.layout, reading.pulses, 0.0 if "leads-unread" in {p.code for p in reading.problems} else named
+        )
+
+    try:
+        page_map, bounds = find_scale(page.image, read)
+    except StageError:
+        raise refusal from None
+    scale = page_map.px_per_mm(np.array([0.0, 0.0]))
+    message = (
+        f"No grid was found; columns and pulses say {scale[0]:.2f} px/mm. Times and amplitudes may be off by a per "
+        "cent; set px_per_mm if you know it."
+    )
+    problem = Problem("scale-from-layout", "grid", message)
+    return Grid(page_map, "none", (float(scale[0]), float(scale[1])), bounds, bounds, "layout", 0.5, (problem,))
 
 
 def _rectify(settings: Settings, page: SourcePage, grid: Grid) -> Sheet:

@@ -24,6 +24,9 @@ PULSE_S: Final = 0.2
 
 _COLUMN_S: Final[dict[int, tuple[float, ...]]] = {4: (2.5,), 2: (5.0, 2.5, 4.0), 1: (10.0, 5.0)}
 """Seconds that a column usually shows, by the number of columns."""
+_COLUMN_ODDS: Final[dict[int, tuple[float, float]]] = {4: (8.0, 5.0), 2: (5.0, 3.5), 1: (4.0, 1.5)}
+"""What an unusual length costs in nats per e-fold of length, and at the most: nobody prints four columns of 5 s, while
+a single row may have any length."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,8 @@ def find_speed(
         seconds = column_mm / speeds
         usual = np.array(_COLUMN_S[n_columns])
         fit = np.abs(np.log(seconds[:, None] / usual[None])).min(axis=1)
-        weak += -np.minimum(4.0 * fit, 3.0 if n_columns == 4 else 1.5)
+        steepness, most = _COLUMN_ODDS[n_columns]
+        weak += -np.minimum(steepness * fit, most)
     if pulses:
         width = float(np.median([p.width_mm for p in pulses]))
         weak += -np.minimum(3.0 * np.abs(np.log(width / (PULSE_S * speeds))), 1.5)

@@ -17,7 +17,7 @@ from ecglift.lattice.search import find_lattice
 from ecglift.problem import Problem, fail
 
 GridKind = Literal["lines", "minor", "none"]
-How = Literal["grid", "given", "page"]
+How = Literal["grid", "given", "page", "layout"]
 Box = tuple[float, float, float, float]
 
 LEAST_SCORE: Final = 4.0
@@ -48,7 +48,8 @@ class Grid:
 
     ``map``: mm ↔ px of the original image; whole mm are grid lines, multiples of 5 mm the heavy ones. ``kind``: which
     lines were seen. ``px_per_mm``: (x, y), the grid's median. ``bounds_mm``: x0, y0, x1, y1 of the paper seen,
-    ``grid_mm`` of the grid on it. ``how``: the scale is known from the grid, given, or taken from the file's dpi.
+    ``grid_mm`` of the grid on it. ``how``: the scale is known from the grid, given, taken from the file's dpi, or from
+    what is printed.
     ``confidence``: 0 to 1."""
 
     map: PageMap

@@ -63,6 +63,7 @@ class LayoutSettings:
     ``layout``: a name of :data:`ecglift.paper.TEMPLATES`. ``names``: lead names row by row instead, top to bottom and
     left to right.
     ``rhythm_leads``: leads of the rhythm strips, top to bottom. ``speed_mm_s``, ``gain_mm_mv``: the scales.
+    ``as_measured``: columns stay as long as they were found, also where they nearly have a usual length.
     """
 
     layout: str | None = None
@@ -70,6 +71,7 @@ class LayoutSettings:
     gain_mm_mv: float | None = None
     rhythm_leads: tuple[str, ...] = ()
     names: tuple[tuple[str, ...], ...] = ()
+    as_measured: bool = False
 
     def __post_init__(self) -> None:
         if self.layout is not None and self.layout not in TEMPLATES:
@@ -138,7 +140,8 @@ def interpret(answer: SheetMap, words: WordReader, settings: LayoutSettings) -> 
         widest.width_mm,
         settings.speed_mm_s,
     )
-    columns = {n: nominal(some, speed.value) for n, some in columns.items()}
+    if not settings.as_measured:
+        columns = {n: nominal(some, speed.value) for n, some in columns.items()}
     widest = columns[max(columns)]
     gain = _gain(answer, words, pulses, best, views, settings)
     simultaneous = widest.n == 2 and _simultaneous(answer, best, views, widest)

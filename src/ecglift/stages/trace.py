@@ -10,8 +10,8 @@ import numpy as np
 from ecglift.models.runtime import load
 from ecglift.models.strip import cut_strip, decode, network_input
 from ecglift.paper import Layout, Panel
+from ecglift.penline import refine
 from ecglift.sheet import Sheet, Trace
-from ecglift.stages.refine import refine
 
 _MARGIN_MM: Final = 3.0
 """Beyond the row's ends, so that the network sees what stands beside the line."""

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from ecglift.penline import RefineSettings, refine, smoothed
 from ecglift.sheet import Trace
-from ecglift.stages.refine import RefineSettings, refine, smoothed
 
 
 def _trace(y_mm: np.ndarray, sigma_mm: np.ndarray | float = 0.15) -> Trace:

@@ -1,0 +1,42 @@
+"""Pages whose grid was lost: their scale is read off columns and pulses, and what is no ECG stays refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from ecglift import Digitizer
+from ecglift.press.capture import CaptureSettings, capture
+from ecglift.press.compose import compose
+from ecglift.press.noise import Noise
+from ecglift.press.patients import simulate
+from ecglift.press.style import competition_style
+
+
+@pytest.mark.parametrize("px_per_mm", [7.0, 10.5])
+def test_scale_is_told_by_columns_and_pulses(px_per_mm: float) -> None:
+    rng = np.random.default_rng(5)
+    style = replace(competition_style(), grid_kind="none")
+    page = compose(rng, simulate(rng, rhythm="sinus", rate_bpm=70.0, noise=Noise()).mv, 500.0, style)
+    taken = capture(page, "clean", rng, CaptureSettings(px_per_mm=px_per_mm, plain=True))
+    run = next(iter(Digitizer().pages(taken.image)))
+    assert run.grid is not None
+    assert run.grid.how == "layout"
+    assert run.status == "partial"
+    assert "scale-from-layout" in [p.code for p in run.problems]
+    np.testing.assert_allclose(run.grid.px_per_mm, px_per_mm, rtol=0.005)
+    assert run.layout is not None
+    assert run.layout.name == "3x4+1"
+
+
+def test_a_table_of_numbers_is_refused() -> None:
+    image = np.full((1200, 1600, 3), 255, np.uint8)
+    for k in range(11):
+        cv2.line(image, (100, 100 + 100 * k), (1500, 100 + 100 * k), (0, 0, 0), 2)
+        cv2.putText(image, "12.4  II  7.1", (140, 160 + 100 * k), cv2.FONT_HERSHEY_SIMPLEX, 1.0, (0, 0, 0), 2)
+    run = next(iter(Digitizer().pages(image)))
+    assert run.status == "failed"
+    assert run.problems[-1].code in {"grid-not-found", "not-an-ecg"}

@@ -1,0 +1,31 @@
+"""What lies around the paper: painted over where it is busy, left alone where it is not."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ecglift.reading.surroundings import without_surroundings
+from ecglift.sheet import Sheet
+
+
+def _sheet(around: np.ndarray) -> Sheet:
+    rgb = around.copy()
+    rgb[160:640, 160:960] = 235
+    rgb[160:640:8, 160:960] = 200
+    rgb[160:640, 160:960:8] = 200
+    rgb[398:402, 200:900] = 20
+    return Sheet(rgb, np.ones(rgb.shape[:2], bool))
+
+
+def test_gravel_is_painted_over_and_the_paper_stays() -> None:
+    rng = np.random.default_rng(0)
+    gravel = np.repeat(np.repeat(rng.integers(0, 2, (100, 140, 1)) * 255, 8, 0), 8, 1).astype(np.uint8)
+    sheet = _sheet(np.repeat(gravel, 3, axis=2))
+    cleared = without_surroundings(sheet)
+    assert cleared.rgb[:100].std() < 20
+    np.testing.assert_array_equal(cleared.rgb[220:580, 220:900], sheet.rgb[220:580, 220:900])
+
+
+def test_a_plain_table_is_left_alone() -> None:
+    sheet = _sheet(np.full((800, 1120, 3), 90, np.uint8))
+    assert without_surroundings(sheet) is sheet

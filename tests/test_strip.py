@@ -82,3 +82,22 @@ def test_network_input_is_channels_first() -> None:
     x = network_input(rgb)
     assert x.shape == (2, 3, STRIP_PX, 64)
     assert x[1, 2, 5, 6] == 7.0
+
+
+def test_halved_sheet_shows_the_same_places() -> None:
+    rgb = np.full((80, 120, 3), 255, np.uint8)
+    rgb[40:42, 60:62] = 0
+    half = Sheet(rgb, np.ones((80, 120), bool), (3.0, 7.0), 8.0).halved()
+    assert half.px_per_mm == 4.0
+    r, c = np.argwhere(half.rgb[..., 0] < 128)[0]
+    # The middle of the four black pixels.
+    assert half.origin_mm[0] + c / 4 == pytest.approx(3.0 + 60.5 / 8)
+    assert half.origin_mm[1] + r / 4 == pytest.approx(7.0 + 40.5 / 8)
+
+
+def test_columns_of_a_coarse_strip_are_in_mm() -> None:
+    sheet = Sheet(np.full((400, 600, 3), 200, np.uint8), np.ones((400, 600), bool), (0.0, 0.0), 4.0)
+    strip = cut_strip(sheet, 50.0, 10.0, 60.0)
+    x_mm = strip.columns_mm()
+    assert np.diff(x_mm) == pytest.approx(1 / 8)
+    assert strip.rows_mm(np.array([STRIP_PX / 2])) == pytest.approx(50.0, abs=0.2)

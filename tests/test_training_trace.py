@@ -15,10 +15,10 @@ from ecglift.press.compose import compose  # noqa: E402
 from ecglift.press.noise import Noise  # noqa: E402
 from ecglift.press.patients import simulate  # noqa: E402
 from ecglift.press.style import competition_style  # noqa: E402
-from ecglift.training.crops import CROP_PX, captured_crops, draw_crop, row_curve, varied  # noqa: E402
+from ecglift.training.crops import CROP_PX, captured_crops, draw_crop, overprinted, row_curve, varied  # noqa: E402
 from ecglift.training.export import export, load_weights  # noqa: E402
 from ecglift.training.network import TraceNetwork  # noqa: E402
-from ecglift.training.trace import crop_db, line_loss  # noqa: E402
+from ecglift.training.trace import crop_db, line_loss, middle_half  # noqa: E402
 
 pytestmark = pytest.mark.train
 
@@ -65,6 +65,34 @@ def test_variation_keeps_truth_and_picture_together(page) -> None:
         assert np.isfinite(other.y_px).sum() == np.isfinite(crop.y_px).sum()
         straight = np.nansum(np.abs(np.sort(other.y_px - 255.5)))
         assert straight == pytest.approx(np.nansum(np.abs(crop.y_px - 255.5)), rel=1e-3)
+
+
+def test_coarse_crops_show_twice_as_much_and_their_truth_lies_on_the_ink(page) -> None:
+    crop = draw_crop(np.random.default_rng(8), page, 4.0)
+    assert crop.rgb.shape == (STRIP_PX, CROP_PX, 3)
+    y = crop.y_px[::2]
+    flat = [c for c in range(4, CROP_PX - 4) if np.isfinite(y[c - 2 : c + 3]).all() and np.ptp(y[c - 2 : c + 3]) < 1.0]
+    darkest = [
+        int(crop.rgb[int(y[c]) - 8 : int(y[c]) + 9, c].mean(axis=1).argmin()) + int(y[c]) - 8 - y[c] for c in flat
+    ]
+    assert len(flat) > 100
+    assert abs(np.median(darkest)) < 1.0
+
+
+def test_strewn_names_leave_the_line_as_it_is(page) -> None:
+    busy = overprinted(np.random.default_rng(9), page)
+    assert len(busy.texts) > len(page.texts) + 5
+    assert busy.strokes == page.strokes
+    assert busy.layout == page.layout
+
+
+def test_middle_half_keeps_line_and_picture_together(page) -> None:
+    crop = draw_crop(np.random.default_rng(10), page)
+    rgb, y = middle_half(torch.from_numpy(crop.rgb[None]), torch.from_numpy(crop.y_px[None]))
+    assert rgb.shape == (1, STRIP_PX // 2, CROP_PX, 3)
+    there = torch.isfinite(y[0])
+    np.testing.assert_allclose(y[0][there].numpy() + STRIP_PX // 4, crop.y_px[there.numpy()])
+    torch.testing.assert_close(rgb[0, 0], torch.from_numpy(crop.rgb[STRIP_PX // 4]))
 
 
 def test_row_curve_is_the_signal(page) -> None:

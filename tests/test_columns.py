@@ -1,0 +1,34 @@
+"""Columns along the time axis: measured to a pen's width, set to what devices print."""
+
+from __future__ import annotations
+
+import pytest
+
+from ecglift.reading.columns import Columns, nominal
+
+
+def test_columns_that_nearly_last_two_and_a_half_seconds_do() -> None:
+    found = nominal(Columns(4, 17.31, 62.46, 62.46), 25.0)
+    assert (found.pitch_mm, found.width_mm) == (62.5, 62.5)
+    # The middle of the four stays where it was measured.
+    assert found.start_mm(0) + 125.0 == pytest.approx(17.31 + 2 * 62.46)
+
+
+def test_columns_near_a_heavy_line_begin_on_it() -> None:
+    assert nominal(Columns(4, 15.12, 62.5, 62.5), 25.0).x0_mm == 15.0
+    assert nominal(Columns(4, 15.42, 62.5, 62.5), 25.0).x0_mm == pytest.approx(15.42)
+
+
+def test_a_gap_between_columns_stays() -> None:
+    found = nominal(Columns(4, 6.3, 62.45, 61.9), 25.0)
+    assert found.pitch_mm == 62.5
+    assert found.width_mm == 61.9
+
+
+def test_other_lengths_are_left_as_measured() -> None:
+    measured = Columns(2, 15.1, 118.0, 118.0)
+    assert nominal(measured, 25.0) is measured
+
+
+def test_speed_decides_what_is_usual() -> None:
+    assert nominal(Columns(4, 21.0, 125.4, 125.4), 50.0).pitch_mm == 125.0

@@ -46,7 +46,7 @@ class Sheet:
         seen = self.seen[: 2 * height, : 2 * width].reshape(height, 2, width, 2).all(axis=(1, 3))
         half_px_mm = 0.5 / self.px_per_mm
         origin = self.origin_mm[0] + half_px_mm, self.origin_mm[1] + half_px_mm
-        return Sheet(np.asarray(rgb, np.uint8), seen, origin, self.px_per_mm / 2)
+        return Sheet(np.asarray(rgb, np.uint8), np.asarray(seen, np.bool_), origin, self.px_per_mm / 2)
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ WIDTH_MULTIPLE_PX: Final = 64
 _WINDOW_PX: Final = 6
 """Least half-width of the window around the followed path over which the expectation is taken."""
 
-_LOBE_LEAST: Final = 3e-4
+_LOBE_LEAST: Final = 1e-3
 _LOBE_GAP_PX: Final = 3
 """The window reaches as far as the probability of a row stays above the first, rows below it bridged up to twice the
 second."""
@@ -163,17 +163,22 @@ def decode(
     """(y, sigma, presence), each (columns,): rows of the strip in px, one standard deviation in px, chance of a line.
 
     ``logits``: (STRIP_PX, columns); ``presence_logit``: (columns,). The path is followed through all columns; the
-    answer is the
-    expectation over the piece of each column's distribution that the path runs through.
+    answer is the expectation over the piece of each column's distribution that the path runs through.
     """
-    log_p = log_softmax(logits)
+    y, sigma = line_of(log_softmax(logits), step_cost)
+    return y, sigma, 1 / (1 + np.exp(-presence_logit.astype(float)))
+
+
+def line_of(
+    log_p: NDArray[np.float32], step_cost: float = _STEP_COST
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(y, sigma), each (columns,) px, of log-probabilities (STRIP_PX, columns): see :func:`decode`."""
     p = np.exp(log_p)
     top, bottom = _lobe(p, _followed(log_p, step_cost))
-    row = np.arange(logits.shape[0], dtype=np.float32)[:, None]
+    row = np.arange(log_p.shape[0], dtype=np.float32)[:, None]
     p *= (row >= top) & (row < bottom)
     mass = p.sum(axis=0)
     y = (p * row).sum(axis=0) / np.maximum(mass, 1e-12)
     sigma = np.sqrt(np.maximum((p * (row - y) ** 2).sum(axis=0) / np.maximum(mass, 1e-12), 0))
-    presence = 1 / (1 + np.exp(-presence_logit.astype(float)))
     # Mass outside the window is doubt about which line is meant: it widens sigma as a second, distant answer would.
-    return y.astype(float), (sigma + 20.0 * np.clip(1 - mass, 0, 1)).astype(float), presence
+    return y.astype(float), (sigma + 20.0 * np.clip(1 - mass, 0, 1)).astype(float)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ecglift.models.runtime import load
-from ecglift.models.strip import cut_strip, decode, network_input
+from ecglift.models.pen import features
+from ecglift.models.pen import sigma_mm as laplace_sigma_mm
+from ecglift.models.runtime import load, names
+from ecglift.models.strip import Strip, cut_strip, line_of, log_softmax, network_input
 from ecglift.paper import Layout, Panel
 from ecglift.penline import refine
 from ecglift.sheet import Sheet, Trace
+
+Floats = NDArray[np.float64]
 
 _MARGIN_MM: Final = 3.0
 """Beyond the row's ends, so that the network sees what stands beside the line."""
@@ -24,6 +29,11 @@ _BEYOND_MM: Final = 28.0
 """What is this far from the zero line is read in the tall strip: the other one ends at 32 mm."""
 
 _WAY_MM: Final = 6.0
+_WAY_LENGTH_MM: Final = 8.0
+"""A QRS complex is no longer; what is, is another row that was followed."""
+
+_PEN_MM: Final = 1.5
+"""Corrections are small; a larger one would be another line."""
 
 
 @dataclass(frozen=True)
@@ -39,46 +49,96 @@ class TraceSettings:
             raise ValueError(f"presence must be between 0 and 1, got {self.presence}")
 
 
+@dataclass(frozen=True)
+class RowRead:
+    """A strip of one row and what the trace network made of it.
+
+    ``x_mm``, ``y_mm``, ``sigma_mm``, ``presence``: (n,) the decoded line as in :class:`ecglift.sheet.Trace`, without
+    gaps; ``log_p``: (rows, n) log-probability of the line's height.
+    """
+
+    strip: Strip
+    x_mm: Floats
+    y_mm: Floats
+    sigma_mm: Floats
+    presence: Floats
+    log_p: NDArray[np.float32]
+
+
 def trace_rows(sheet: Sheet, layout: Layout, settings: TraceSettings | None = None) -> tuple[Trace, ...]:
     """One :class:`Trace` per row of the layout, 16 columns a millimetre, NaN where no line was seen."""
     settings = settings or TraceSettings()
     coarse: Sheet | None = None
     traces = []
     for row in layout.rows():
-        fine = _read(sheet, row, settings)
-        baseline = _baseline_mm(row)
-        if float(np.abs(fine.y_mm - baseline).max(initial=0.0)) > _TALL_MM:
+        read, baseline, taken = read_row(sheet, row, settings), _baseline_mm(row), None
+        if float(np.abs(read.y_mm - baseline).max(initial=0.0)) > _TALL_MM:
             coarse = coarse or sheet.halved()
-            fine = _with_tall(fine, _read(coarse, row, settings), baseline)
-        joints = tuple(sorted({x for p in row for x in (p.x0_mm, p.x1_mm)}))
-        inside = (fine.x_mm >= joints[0]) & (fine.x_mm <= joints[-1])
-        y_mm = np.where(fine.presence < settings.presence, np.nan, fine.y_mm)
-        found = Trace(fine.row, fine.x_mm[inside], y_mm[inside], fine.sigma_mm[inside], fine.presence[inside])
-        traces.append(refine(found, joints))
+            read, taken = _with_tall(read, read_row(coarse, row, settings), baseline)
+        traces.append(_finished(read, row, settings, taken))
     return tuple(traces)
 
 
-def _baseline_mm(panels: tuple[Panel, ...]) -> float:
-    return float(np.median([p.baseline_mm for p in panels]))
-
-
-def _read(sheet: Sheet, panels: tuple[Panel, ...], settings: TraceSettings) -> Trace:
-    """The row's line as the network sees it on ``sheet``, a little beyond both of its ends."""
+def read_row(sheet: Sheet, panels: tuple[Panel, ...], settings: TraceSettings) -> RowRead:
+    """The row's line as the trace network sees it on ``sheet``, a little beyond both of its ends."""
     x0, x1 = min(p.x0_mm for p in panels), max(p.x1_mm for p in panels)
     strip = cut_strip(sheet, _baseline_mm(panels), x0 - _MARGIN_MM, x1 + _MARGIN_MM)
     model = load("trace")
     answer = model.run({"rgb": network_input(strip.rgb[None])})
     line, presence_logit = answer["line"][0], answer["presence"][0]
     if settings.flip:
-        mirrored = model.run({"rgb": network_input(strip.rgb[None, :, ::-1])})
-        line = (line + mirrored["line"][0, :, ::-1]) / 2
-        presence_logit = (presence_logit + mirrored["presence"][0, ::-1]) / 2
-    y_px, sigma_px, presence = decode(line, presence_logit)
-    return Trace(panels[0].row, strip.columns_mm(), strip.rows_mm(y_px), sigma_px / strip.px_per_mm, presence)
+        other = model.run({"rgb": network_input(strip.rgb[None, :, ::-1])})
+        line = (line + other["line"][0, :, ::-1]) / 2
+        presence_logit = (presence_logit + other["presence"][0, ::-1]) / 2
+    log_p = log_softmax(line)
+    y_px, sigma_px = line_of(log_p)
+    presence = 1 / (1 + np.exp(-presence_logit.astype(float)))
+    return RowRead(strip, strip.columns_mm(), strip.rows_mm(y_px), sigma_px / strip.px_per_mm, presence, log_p)
 
 
-def _with_tall(fine: Trace, coarse: Trace, baseline_mm: float) -> Trace:
-    """``fine`` with ``coarse``'s line wherever that goes beyond the fine strip and on its way there and back."""
+def row_path(read: RowRead, panels: tuple[Panel, ...], settings: TraceSettings) -> Trace:
+    """The decoded line made smooth, as long as the strip, NaN beyond the row's ends and where no line was seen."""
+    joints = _joints_mm(panels)
+    inside = (read.x_mm >= joints[0]) & (read.x_mm <= joints[-1])
+    y_mm = np.where(inside & (read.presence >= settings.presence), read.y_mm, np.nan)
+    return refine(Trace(panels[0].row, read.x_mm, y_mm, read.sigma_mm, read.presence), joints)
+
+
+def row_features(read: RowRead, path: Trace) -> NDArray[np.float32]:
+    """What the pen network sees of a row whose smoothed line is ``path``: (CHANNELS, n)."""
+    scale, top = read.strip.px_per_mm, read.strip.top_mm
+    decoded_mm = np.where(np.isfinite(path.y_mm), read.y_mm, np.nan)
+    rows = (path.y_mm - top) * scale, (decoded_mm - top) * scale
+    return features(*rows, read.sigma_mm * scale, read.presence, read.log_p, read.strip.rgb)
+
+
+def _joints_mm(panels: tuple[Panel, ...]) -> tuple[float, ...]:
+    return tuple(sorted({x for p in panels for x in (p.x0_mm, p.x1_mm)}))
+
+
+def _finished(
+    read: RowRead, panels: tuple[Panel, ...], settings: TraceSettings, taken: NDArray[np.bool_] | None
+) -> Trace:
+    """The row's line made a pen's path between its ends; columns in ``taken`` are from another strip than the read."""
+    path = row_path(read, panels, settings)
+    y_mm, sigma = path.y_mm, path.sigma_mm
+    if "pen" in names():
+        answer = load("pen").run({"features": row_features(read, path)[None]})["correction"][0].astype(float)
+        known = np.isfinite(y_mm) if taken is None else np.isfinite(y_mm) & ~taken
+        y_mm = np.where(known, y_mm + np.clip(answer[0], -_PEN_MM, _PEN_MM), y_mm)
+        sigma = np.where(known, laplace_sigma_mm(np.exp(answer[1])), sigma)
+    joints = _joints_mm(panels)
+    inside = (read.x_mm >= joints[0]) & (read.x_mm <= joints[-1])
+    return Trace(panels[0].row, read.x_mm[inside], y_mm[inside], sigma[inside], read.presence[inside])
+
+
+def _baseline_mm(panels: tuple[Panel, ...]) -> float:
+    return float(np.median([p.baseline_mm for p in panels]))
+
+
+def _with_tall(fine: RowRead, coarse: RowRead, baseline_mm: float) -> tuple[RowRead, NDArray[np.bool_]]:
+    """``fine`` with ``coarse``'s line wherever that goes beyond the fine strip and on its way there and back, and where
+    that is, (n,)."""
     y, sigma, presence = (
         np.interp(fine.x_mm, coarse.x_mm, values) for values in (coarse.y_mm, coarse.sigma_mm, coarse.presence)
     )
@@ -88,11 +148,12 @@ def _with_tall(fine: Trace, coarse: Trace, baseline_mm: float) -> Trace:
     edges = np.flatnonzero(np.diff(np.concatenate([[0], (away > _WAY_MM).astype(np.int8), [0]])))
     taken = np.zeros(len(y), bool)
     for start, stop in edges.reshape(-1, 2):
-        taken[start:stop] = beyond[start:stop].any()
-    return Trace(
-        fine.row,
-        fine.x_mm,
-        np.where(taken, y, fine.y_mm),
-        np.where(taken, sigma, fine.sigma_mm),
-        np.where(taken, presence, fine.presence),
+        short = fine.x_mm[stop - 1] - fine.x_mm[start] < _WAY_LENGTH_MM
+        taken[start:stop] = short and beyond[start:stop].any()
+    mixed = replace(
+        fine,
+        y_mm=np.where(taken, y, fine.y_mm),
+        sigma_mm=np.where(taken, sigma, fine.sigma_mm),
+        presence=np.where(taken, presence, fine.presence),
     )
+    return mixed, taken

@@ -21,6 +21,7 @@ def write_onnx(
     path: Path,
     outputs: Sequence[str],
     dynamic_axes: dict[str, dict[int, str]],
+    input_name: str = _INPUT,
 ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     """Write ``path``; (answers of torch, answers of ONNX Runtime) to ``inputs``, to be compared by whoever knows what
     they mean.
@@ -30,11 +31,11 @@ def write_onnx(
     import onnxruntime
 
     torch.onnx.export(
-        model, (inputs,), str(path), input_names=[_INPUT], output_names=list(outputs), dynamo=False, opset_version=17,
-        training=torch.onnx.TrainingMode.PRESERVE, do_constant_folding=False, dynamic_axes=dynamic_axes,
+        model, (inputs,), str(path), input_names=[input_name], output_names=list(outputs), opset_version=17,
+        dynamo=False, training=torch.onnx.TrainingMode.PRESERVE, do_constant_folding=False, dynamic_axes=dynamic_axes,
     )  # fmt: skip
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    got = [torch.from_numpy(a) for a in session.run(None, {_INPUT: inputs.numpy()})]
+    got = [torch.from_numpy(a) for a in session.run(None, {input_name: inputs.numpy()})]
     with torch.no_grad():
         answer = model(inputs)
     want = [answer] if isinstance(answer, torch.Tensor) else list(answer)

@@ -1,0 +1,270 @@
+"""Train the pen network: rows of captured pages through the trace network, then one small loop.
+
+    python -m ecglift.training.pen --signals ../shared/data --out runs/pen --rows-minutes 10 --minutes 5 --workers 2
+
+The rows are read by the shipped trace network, or by the one in ``--trace``: this network learns the errors of that
+one, and must be trained anew with it. Rows are kept in ``--out`` and used again by the next call.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import multiprocessing
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ecglift.models.pen import CHANNELS, mirrored, upside_down
+from ecglift.press.capture import KINDS, CaptureSettings, capture
+from ecglift.press.compose import compose
+from ecglift.press.style import competition_style, random_style
+from ecglift.training.crops import overprinted, row_curve
+from ecglift.training.export import write_onnx
+from ecglift.training.signals import Signals, load_signals
+
+_LENGTH = 512
+"""Columns of a training piece: 32 mm."""
+_LOST_MM = 3.0
+"""What is further off than this is another line or a letter, which no correction finds."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train. ``tiny_mm``: errors below it count squared, above it linear."""
+
+    rows_minutes: float = 10.0
+    minutes: float = 5.0
+    batch: int = 32
+    rate: float = 3e-3
+    weight_decay: float = 1e-2
+    tiny_mm: float = 0.15
+    competition: float = 0.4
+    overprinted: float = 0.15
+    seed: int = 0
+
+
+class PenNetwork(nn.Module):  # type: ignore[misc]
+    """Features (n, CHANNELS, columns) → (n, 2, columns): correction in mm, log of the remaining error's scale in mm."""
+
+    def __init__(self, width: int = 48) -> None:
+        super().__init__()
+        self.first = nn.Conv1d(CHANNELS, width, 7, padding=3)
+        self.blocks = nn.ModuleList(
+            nn.Conv1d(width, width, 5, padding=2 * step, dilation=step) for step in (1, 2, 4, 8, 2, 1)
+        )
+        self.last = nn.Conv1d(width, 2, 1)
+        nn.init.zeros_(self.last.weight)
+        with torch.no_grad():
+            self.last.bias.copy_(torch.tensor([0.0, -2.5]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.first(x))
+        for block in self.blocks:
+            x = x + F.relu(block(x))
+        return self.last(x)
+
+
+Row = tuple[NDArray[np.float16], NDArray[np.float32]]
+"""Features (CHANNELS, n) and what the line is off by (n,) in mm, NaN where there is no line."""
+
+
+def page_rows(rng: np.random.Generator, signals: Signals, recipe: Recipe) -> list[Row]:
+    """The rows of one captured page, laid flat by its true map and read by the trace network."""
+    from ecglift.press.warp import inverse, seen_box_mm
+    from ecglift.stages.rectify import rectify
+    from ecglift.stages.trace import TraceSettings, read_row, row_features, row_path
+
+    style = competition_style(rng) if rng.random() < recipe.competition else random_style(rng)
+    page = compose(rng, signals.draw(rng), signals.fs_hz, style)
+    if rng.random() < recipe.overprinted:
+        page = overprinted(rng, page)
+    kind = "clean" if rng.random() < 0.15 else str(rng.choice(np.array(KINDS)))
+    taken = capture(page, kind, rng, CaptureSettings(max_megapixels=6.0))
+    bounds = seen_box_mm(inverse(taken.map, taken.image.shape[:2], 32), page.width_mm, page.height_mm, margin_mm=0.0)
+    sheet = rectify(taken.image, taken.map, bounds)
+    out = []
+    for panels in page.layout.rows():
+        read = read_row(sheet, panels, TraceSettings())
+        path = row_path(read, panels, TraceSettings())
+        seen = row_features(read, path)
+        inside = (read.x_mm >= min(p.x0_mm for p in panels)) & (read.x_mm <= max(p.x1_mm for p in panels))
+        off = row_curve(page, panels[0].row, read.x_mm) - path.y_mm
+        if np.isfinite(off[inside]).mean() > 0.3:
+            out.append((seen[:, inside].astype(np.float16), off[inside].astype(np.float32)))
+    return out
+
+
+def _work(job: tuple[int, Path | None, Recipe, Path, float, Path | None]) -> int:
+    """Rows written to ``folder`` by one process until ``minutes`` are over."""
+    number, folder_of_signals, recipe, folder, minutes, trace = job
+    import cv2
+
+    cv2.setNumThreads(1)
+    if trace is not None:
+        _use_trace(trace)
+    none = Signals(np.zeros((0, 12, 0), np.float32))
+    signals = load_signals(folder_of_signals, "train") if folder_of_signals else none
+    rng = np.random.default_rng([recipe.seed, number, time.time_ns() % 2**32])
+    begun, written = time.monotonic(), 0
+    while (time.monotonic() - begun) / 60 < minutes:
+        rows = page_rows(rng, signals, recipe)
+        if rows:
+            values = {f"x{k}": row[0] for k, row in enumerate(rows)} | {f"y{k}": row[1] for k, row in enumerate(rows)}
+            np.savez(folder / f"{number}-{time.time_ns()}.npz", **values)  # type: ignore[arg-type]
+            written += len(rows)
+    return written
+
+
+def _use_trace(folder: Path) -> None:
+    """Let the trace stage read with the network in ``folder`` instead of the shipped one."""
+    from ecglift.models import runtime
+    from ecglift.stages import trace
+
+    model, shipped = runtime.open_model(folder), runtime.load
+
+    def load(name: str) -> runtime.Model:
+        return model if name == "trace" else shipped(name)
+
+    vars(trace)["load"] = load
+
+
+def collect(recipe: Recipe, folder_of_signals: Path | None, folder: Path, workers: int, trace: Path | None) -> int:
+    """Rows read and written to ``folder`` within ``recipe.rows_minutes``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    jobs = [(k, folder_of_signals, recipe, folder, recipe.rows_minutes, trace) for k in range(workers)]
+    with multiprocessing.get_context("spawn").Pool(workers) as pool:
+        return sum(pool.map(_work, jobs))
+
+
+def stored(folder: Path) -> list[Row]:
+    """All rows in ``folder``."""
+    rows: list[Row] = []
+    for path in sorted(folder.glob("*.npz")):
+        with np.load(path) as arrays:
+            rows += [(arrays[f"x{k}"], arrays[f"y{k}"]) for k in range(len(arrays.files) // 2)]
+    return rows
+
+
+def piece(rng: np.random.Generator, row: Row) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """A piece of a row, perhaps mirrored or upside down: features (CHANNELS, 512) and errors (512,)."""
+    start = int(rng.integers(max(row[1].size - _LENGTH, 0) + 1))
+    x, y = row[0][:, start : start + _LENGTH].astype(np.float32), row[1][start : start + _LENGTH]
+    if y.size < _LENGTH:
+        x, y = np.pad(x, ((0, 0), (0, _LENGTH - y.size))), np.pad(y, (0, _LENGTH - y.size), constant_values=np.nan)
+    if rng.random() < 0.5:
+        x, y = upside_down(x), -y
+    if rng.random() < 0.5:
+        x, y = mirrored(x), y[::-1].copy()
+    return x, y
+
+
+def pen_loss(answer: Tensor, off: Tensor, tiny_mm: float) -> tuple[Tensor, Tensor]:
+    """(loss of the correction, negative log-likelihood of the scale), of answers (n, 2, columns) to errors (n, columns)
+    in mm, NaN where there is no line."""
+    there = torch.isfinite(off) & (off.abs() < _LOST_MM)
+    left = answer[:, 0][there] - off[there]
+    correction = F.smooth_l1_loss(left, torch.zeros_like(left), beta=tiny_mm)
+    # The scale must know of lost lines as well, and must not move the correction.
+    known = torch.isfinite(off)
+    log_scale = answer[:, 1][known].clamp(-6, 3)
+    size = (answer[:, 0][known].detach() - off[known]).abs()
+    return correction, (log_scale + size * torch.exp(-log_scale)).mean()
+
+
+def train(rows: list[Row], out: Path, recipe: Recipe) -> dict[str, float]:
+    """Train within ``recipe.minutes``, export ``out``/model.onnx and check it; errors of held-out rows before and
+    after."""
+    torch.manual_seed(recipe.seed)
+    rng = np.random.default_rng(recipe.seed)
+    held, rows = rows[::12], [row for k, row in enumerate(rows) if k % 12]
+    model = PenNetwork()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.rate, weight_decay=recipe.weight_decay)
+    begun, step = time.monotonic(), 0
+    while (done := (time.monotonic() - begun) / 60 / recipe.minutes) < 1:
+        for group in optimizer.param_groups:
+            group["lr"] = recipe.rate * min(1.0, step / 100 + 0.05) * 0.5 * (1 + math.cos(math.pi * done))
+        pieces = [piece(rng, rows[int(k)]) for k in rng.integers(len(rows), size=recipe.batch)]
+        x, y = (torch.from_numpy(np.stack(part)) for part in zip(*pieces, strict=True))
+        correction, likelihood = pen_loss(model(x), y, recipe.tiny_mm)
+        optimizer.zero_grad(set_to_none=True)
+        (correction + 0.02 * likelihood).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        step += 1
+        if step % 200 == 0:
+            print(json.dumps({"step": step, "correction": correction.item(), "scale": likelihood.item()}), flush=True)
+    model.eval()
+    scores = {"steps": float(step), "rows": float(len(rows)), **validate(model, held)}
+    torch.save(model.state_dict(), out / "checkpoint.pt")
+    export(model, rows[0][0][None, :, :_LENGTH].astype(np.float32), out / "model.onnx")
+    summary = {"recipe": asdict(recipe), "validation": scores}
+    (out / "training.json").write_text(json.dumps(summary, indent=2) + "\n")
+    print(json.dumps(summary), flush=True)
+    return scores
+
+
+def validate(model: PenNetwork, rows: list[Row]) -> dict[str, float]:
+    """Root mean square error (mm) before and after, and the share of columns within ±0.2 mm against what was said."""
+    before, after, said, right = [], [], [], []
+    with torch.no_grad():
+        for x, y in rows:
+            answer = model(torch.from_numpy(x[None].astype(np.float32)))[0].numpy()
+            there = np.isfinite(y) & (np.abs(y) < _LOST_MM)
+            before.append(y[there])
+            after.append((y - answer[0])[there])
+            known = np.isfinite(y)
+            said.append(1 - np.exp(-0.2 / np.exp(answer[1][known])))
+            right.append(np.abs(y - answer[0])[known] < 0.2)
+    a, b = (np.sqrt(np.mean(np.square(np.concatenate(v)))) for v in (before, after))
+    chance, good = np.concatenate(said), np.concatenate(right)
+    sure = chance > 0.85
+    return {
+        "rms_before_mm": float(a),
+        "rms_after_mm": float(b),
+        "said": float(chance.mean()),
+        "right": float(good.mean()),
+        "sure_said": float(chance[sure].mean()),
+        "sure_right": float(good[sure].mean()),
+    }
+
+
+def export(model: PenNetwork, example: NDArray[np.float32], path: Path) -> float:
+    """Write ``path`` and return the largest difference between it and torch on ``example`` (n, CHANNELS, columns)."""
+    axes = {"features": {0: "n", 2: "columns"}, "correction": {0: "n", 2: "columns"}}
+    want, got = write_onnx(model, torch.from_numpy(example), path, ["correction"], axes, "features")
+    worst = float((want[0] - got[0]).abs().max())
+    if worst > 1e-3:
+        raise RuntimeError(f"{path}: ONNX Runtime and torch differ by {worst:.2g}")
+    return worst
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--signals", type=Path, help="folder with signals.py; without it all patients are simulated")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--trace", type=Path, help="folder of the trace network to read with, instead of the shipped")
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=0, help="torch threads, 0: torch's choice")
+    for name, value in asdict(Recipe()).items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
+    args: Any = parser.parse_args()
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    recipe = Recipe(**{name: getattr(args, name) for name in asdict(Recipe())})
+    args.out.mkdir(parents=True, exist_ok=True)
+    if recipe.rows_minutes > 0:
+        print(json.dumps({"rows": collect(recipe, args.signals, args.out / "rows", args.workers, args.trace)}))
+    train(stored(args.out / "rows"), args.out, recipe)
+
+
+if __name__ == "__main__":
+    main()

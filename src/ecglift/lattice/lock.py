@@ -301,7 +301,8 @@ def lock(ink: NDArray[np.float32], page_map: PageMap, region_px: Box) -> Lock:
         found = _from(ink, here, region_px)
         if best is None or found.merit > best.merit:
             best = found
-        if min(best.light) > 0.8 and best.alignment > 0.8:
+        # Photos and screens with fainter lines lock no better the other ways; what has slipped aligns far worse.
+        if min(best.light) > 0.45 and best.alignment > 0.75:
             break
     assert best is not None
     for _ in range(2):

@@ -14,7 +14,7 @@ from ecglift.problem import Problem
 from ecglift.reading.marks import PrintedScale, Pulse
 
 STAGE: Final = "layout"
-_PRINT: Final = 1.5
+_PRINT: Final = 2.0
 """Weight of what is printed against the weak signs together."""
 _MISREAD: Final = 0.02
 _CLEAR: Final = 0.75

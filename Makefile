@@ -24,7 +24,8 @@ lint: $(VENV)/.dev
 
 benchmark: $(VENV)/.core
 	test -d $(OUT)/benchmark || $(BIN)/ecglift press $(OUT)/benchmark --benchmark
-	$(BIN)/ecglift benchmark $(OUT)/benchmark
+	$(BIN)/ecglift benchmark $(OUT)/benchmark --jobs 0 --document docs/benchmark.md
+	$(BIN)/ecglift benchmark $(OUT)/benchmark --jobs 0 --document docs/benchmark.md --oracle
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

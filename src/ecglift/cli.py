@@ -314,6 +314,7 @@ def benchmark(
     *,
     oracle: Flag = False,
     per_type: int | None = None,
+    document: Path | None = None,
     jobs: Annotated[int, Parameter(name=["--jobs", "-j"])] = 1,
 ) -> int:
     """Digitize the benchmark's pages; print and store the table of scores.
@@ -326,16 +327,21 @@ def benchmark(
         Tell the pipeline the true geometry and layout and measure the rest.
     per_type
         Only the first pages of each type.
+    document
+        Put the table into this Markdown file as well, between its lines "<!-- benchmark -->" ("<!-- benchmark-oracle
+        -->") and "<!-- /benchmark -->".
     jobs
         Processes; 0: one per core.
     """
-    from ecglift.press.benchmark import run_benchmark, table
+    from ecglift.press.benchmark import run_benchmark, table, write_into
 
     try:
         scores = run_benchmark(folder, oracle=oracle, per_type=per_type, workers=_processes(jobs), progress=True)
     except (OSError, ValueError) as error:
         raise WrongUsage(str(error)) from error
     print(table(scores), end="")
+    if document is not None:
+        write_into(document, table(scores), "benchmark-oracle" if oracle else "benchmark")
     return READ
 
 

@@ -17,6 +17,8 @@ STAGE: Final = "layout"
 _PRINT: Final = 2.0
 """Weight of what is printed against the weak signs together."""
 _MISREAD: Final = 0.02
+_LEGIBLE: Final = 0.5
+"""Chance below which a print is not believed to be one."""
 _CLEAR: Final = 0.75
 """Chance from which on a printed gain counts more than a measured pulse."""
 PULSE_S: Final = 0.2
@@ -45,7 +47,7 @@ def _odds(network: NDArray[np.float32], weight: float) -> NDArray[np.float64]:
 
 def _printed(scales: Sequence[PrintedScale], usual: tuple[float, ...]) -> tuple[float, float] | None:
     """(value, chance) that is printed, or None."""
-    sure = [s for s in scales if s.chest < 0.5 and float(np.exp(s.log_p.max())) > 0.6]
+    sure = [s for s in scales if s.chest < 0.5 and s.chance * float(np.exp(s.log_p.max())) > _LEGIBLE]
     if not sure:
         return None
     best = max(sure, key=lambda s: s.chance * float(np.exp(s.log_p.max())))

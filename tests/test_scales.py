@@ -1,0 +1,40 @@
+"""Speed and gain from print, pulses and columns: what is believed and what is not."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ecglift.paper import GAINS_MM_MV, SPEEDS_MM_S
+from ecglift.reading.marks import PrintedScale
+from ecglift.reading.scales import find_gain, find_speed
+
+_TEN_LIKELY = np.array([0.001, 0.001, 0.997, 0.001], np.float32)
+_NO_IDEA = np.full(3, 1 / 3, np.float32)
+
+
+def _print(value: float, usual: tuple[float, ...], sure: float, chance: float) -> PrintedScale:
+    p = np.full(len(usual), (1 - sure) / (len(usual) - 1))
+    p[usual.index(value)] = sure
+    return PrintedScale(100.0, 10.0, np.log(p), chance, 0.0)
+
+
+def test_clear_print_is_believed() -> None:
+    gain = find_gain([_print(20.0, GAINS_MM_MV, 0.95, 0.95)], (), _TEN_LIKELY)
+    assert (gain.value, gain.how) == (20.0, "printed")
+
+
+def test_what_is_hardly_print_is_not_taken_for_a_gain() -> None:
+    """A line of header on a real photo was read as 20 mm/mV with a third of certainty, and doubled every amplitude."""
+    gain = find_gain([_print(20.0, GAINS_MM_MV, 0.67, 0.34)], (), _TEN_LIKELY)
+    assert (gain.value, gain.how) == (10.0, "assumed")
+
+
+def test_four_columns_of_125_mm_are_50_mm_s() -> None:
+    speed = find_speed((), (), _NO_IDEA, 4, 125.0)
+    assert speed.value == 50.0
+    assert [p.code for p in speed.problems] == ["speed-guessed"]
+
+
+def test_print_wins_over_an_unusual_column() -> None:
+    speed = find_speed([_print(50.0, SPEEDS_MM_S, 0.99, 1.0)], (), _NO_IDEA, 4, 60.0)
+    assert (speed.value, speed.how) == (50.0, "printed")

@@ -21,16 +21,12 @@ Floats = NDArray[np.float64]
 _MARGIN_MM: Final = 3.0
 """Beyond the row's ends, so that the network sees what stands beside the line."""
 
-_TALL_MM: Final = 1e9
-"""A row whose line leaves its zero line by this much is looked at once more, in a strip twice as tall: where a peak
-leaves the strip the network sees two bare strokes, and makes something of them that is lower."""
+_TALL_MM: Final = 30.0
+"""A row whose line comes this near to its strip's edge, at 32 mm, is looked at once more in a strip twice as tall."""
 
 _BEYOND_MM: Final = 28.0
-"""What is this far from the zero line is read in the tall strip: the other one ends at 32 mm."""
-
-_WAY_MM: Final = 6.0
-_WAY_LENGTH_MM: Final = 8.0
-"""A QRS complex is no longer; what is, is another row that was followed."""
+_LEAVING_MM: Final = 24.0
+"""The tall strip's line is taken where it lies beyond the first, and the other strip's line beyond the second."""
 
 _PEN_MM: Final = 1.5
 """Corrections are small; a larger one would be another line."""
@@ -137,19 +133,12 @@ def _baseline_mm(panels: tuple[Panel, ...]) -> float:
 
 
 def _with_tall(fine: RowRead, coarse: RowRead, baseline_mm: float) -> tuple[RowRead, NDArray[np.bool_]]:
-    """``fine`` with ``coarse``'s line wherever that goes beyond the fine strip and on its way there and back, and where
-    that is, (n,)."""
+    """``fine`` with ``coarse``'s line where both say that it leaves the fine strip, and where that is, (n,)."""
     y, sigma, presence = (
         np.interp(fine.x_mm, coarse.x_mm, values) for values in (coarse.y_mm, coarse.sigma_mm, coarse.presence)
     )
-    away = np.abs(y - baseline_mm)
-    beyond = (away > _BEYOND_MM) & (presence > 0.5)
-    # A way is the run of columns around a peak in which the line is well off its zero line.
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], (away > _WAY_MM).astype(np.int8), [0]])))
-    taken = np.zeros(len(y), bool)
-    for start, stop in edges.reshape(-1, 2):
-        short = fine.x_mm[stop - 1] - fine.x_mm[start] < _WAY_LENGTH_MM
-        taken[start:stop] = short and beyond[start:stop].any()
+    away, before = y - baseline_mm, fine.y_mm - baseline_mm
+    taken = (np.abs(away) > _BEYOND_MM) & (np.abs(before) > _LEAVING_MM) & (away * before > 0) & (presence > 0.5)
     mixed = replace(
         fine,
         y_mm=np.where(taken, y, fine.y_mm),

@@ -43,6 +43,10 @@ _ROW_LOST: Final = -5.0
 """A row of the template that is not on the sheet (cropped or unseen)."""
 _ROW_SPARE: Final = -6.0
 """A seen row that the template does not have, when it is as long as the others; shorter ones cost less."""
+_ROW_SHORT: Final = -6.0
+_SHORT: Final = 0.5
+"""A row of the template that is seen over next to none of the longest row's length; from this share on it costs
+nothing. Spots of mould and scribbles make short rows, rows of a sheet are of one length."""
 _NAME_LOST: Final = -0.8
 _NAME_SPARE: Final = -3.0
 _NETWORK: Final = 0.4
@@ -236,6 +240,7 @@ def weigh_template(
             if i and j:
                 strip = j - 1 - len(template.rows)
                 score, cells[i, j] = _row_score(views[i - 1], wanted[j - 1], extent, any_labels, told, strip)
+                score += _ROW_SHORT * max(0.0, 1 - views[i - 1].row.weight_mm / (_SHORT * longest))
                 options.append((best[i - 1, j - 1] + score, "both"))
             if i:
                 spare = _ROW_SPARE * views[i - 1].row.life * min(

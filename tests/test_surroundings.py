@@ -26,6 +26,20 @@ def test_gravel_is_painted_over_and_the_paper_stays() -> None:
     np.testing.assert_array_equal(cleared.rgb[220:580, 220:900], sheet.rgb[220:580, 220:900])
 
 
+def test_bold_traces_that_reach_the_edge_stay() -> None:
+    """Sharpened photos with heavy traces lost them: rows of beats run into the dark around the paper."""
+    sheet = _sheet(np.full((800, 1120, 3), 30, np.uint8))
+    rgb = sheet.rgb.copy()
+    x = np.arange(1120)
+    for y in range(230, 620, 60):
+        beat = (y - 50 * np.exp(-0.5 * (((x % 90) - 45) / 4.0) ** 2)).astype(int)
+        for k in range(-3, 4):
+            rgb[np.clip(beat + k, 0, 799), x] = 0
+    bold = Sheet(rgb, sheet.seen)
+    cleared = without_surroundings(bold)
+    np.testing.assert_array_equal(cleared.rgb[170:630, 170:950], bold.rgb[170:630, 170:950])
+
+
 def test_a_plain_table_is_left_alone() -> None:
     sheet = _sheet(np.full((800, 1120, 3), 90, np.uint8))
     assert without_surroundings(sheet) is sheet

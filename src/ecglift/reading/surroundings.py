@@ -11,36 +11,49 @@ import numpy as np
 from ecglift.sheet import Sheet
 
 _BUSY: Final = 3.0
-"""Times the sheet's usual unrest, and the least, in grey levels: bold traces and print stay well below."""
-_LEAST: Final = 28.0
+"""Times the usual local deviation of the sheet's quieter part, and the least, in grey levels, of a busy pixel."""
+_LEAST: Final = 16.0
+
+_SHARE: Final = 0.45
+"""Part of the pixels around that must be busy. Traces, however bold, leave most of the paper between them blank; a
+texture leaves nothing."""
 
 _AROUND_MM: Final = 8.0
+_THICK_MM: Final = 16.0
+_SPOT_MM: Final = 5.0
 _PX_PER_MM: Final = 2.0
 """At this scale the 1 mm grid is gone."""
 
 
 def without_surroundings(sheet: Sheet) -> Sheet:
-    """``sheet`` with whatever is much busier than the rest of it and reaches its edge (a carpet, gravel, a moiré) in
-    paper colour; the sheet itself, unchanged, where nothing is."""
+    """``sheet`` with textures that reach its edge (a carpet, gravel, a moiré) in paper colour; the sheet itself,
+    unchanged, where there are none."""
     size = tuple(max(round(n * _PX_PER_MM / sheet.px_per_mm), 1) for n in sheet.seen.shape[::-1])
     grey = cv2.resize(cv2.cvtColor(sheet.rgb, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA).astype(
         np.float32
     )
     seen = cv2.resize(sheet.seen.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
-    around = round(_AROUND_MM * _PX_PER_MM) | 1
-    unrest = cv2.blur(np.abs(grey - cv2.blur(grey, (11, 11))) * seen, (around, around))
-    unrest /= np.maximum(cv2.blur(seen.astype(np.float32), (around, around)), 0.05)
     if not seen.any():
         return sheet
+    around = round(_AROUND_MM * _PX_PER_MM) | 1
+    covered = np.maximum(cv2.blur(seen.astype(np.float32), (around, around)), 0.05)
+    deviation = np.abs(grey - cv2.blur(grey, (11, 11))) * seen
     # The quieter part of a sheet is paper, also where the photo shows more table than paper.
-    limit = max(_BUSY * float(np.percentile(unrest[seen > 0], 20)), _LEAST)
-    busy = ((unrest > limit) | (seen == 0)).astype(np.uint8)
+    usual = float(np.percentile((cv2.blur(deviation, (around, around)) / covered)[seen > 0], 20))
+    loud = (deviation > max(_BUSY * usual, _LEAST)).astype(np.float32)
+    busy = (cv2.blur(loud, (around, around)) / covered > _SHARE) | (seen == 0)
+    thick = np.ones((round(_THICK_MM * _PX_PER_MM) | 1,) * 2, np.uint8)
+    spot = np.ones((round(_SPOT_MM * _PX_PER_MM) | 1,) * 2, np.uint8)
     # What the picture does not show counts as edge, alone it is nothing to paint over.
-    _, pieces = cv2.connectedComponents(cv2.copyMakeBorder(busy, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=1))
-    outside = ((pieces == pieces[0, 0])[1:-1, 1:-1] & (busy > 0)).astype(np.uint8)
-    if not (outside & seen).any():
+    framed = cv2.copyMakeBorder(busy.astype(np.uint8), *(2 * len(thick),) * 4, cv2.BORDER_CONSTANT, value=1)
+    # Calm spots within a texture belong to it, thin busy bands are none.
+    closed = cv2.morphologyEx(framed, cv2.MORPH_CLOSE, spot)
+    _, pieces = cv2.connectedComponents(cv2.morphologyEx(closed, cv2.MORPH_OPEN, thick))
+    inner = slice(2 * len(thick), -2 * len(thick))
+    outside = (pieces == pieces[0, 0])[inner, inner].astype(np.uint8)
+    if (outside & seen).mean() < 0.01:
         return sheet
-    # Near the paper's edge half of the window is calm: the carpet reaches a little further than the unrest.
+    # Near the paper's edge half of the window is calm: the texture reaches a little further than that.
     outside = cv2.dilate(outside, np.ones((around // 2, around // 2), np.uint8))
     mask = cv2.resize(outside, sheet.seen.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0
     rgb = sheet.rgb.copy()

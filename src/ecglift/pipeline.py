@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ecglift.stages.grid import Grid
     from ecglift.stages.layout import SheetReading
     from ecglift.stages.orient import Orientation
+    from ecglift.stages.tempo import Tempo
 
 Road = Literal["raster", "vector"]
 
@@ -55,6 +56,7 @@ class Run:
     sheet: Sheet | None = None
     reading: SheetReading | None = None
     traces: tuple[Trace, ...] | None = None
+    tempo: Tempo | None = None
     signal: Recording | None = None
     checks: Checks | None = None
     corrected: Recording | None = None
@@ -63,6 +65,9 @@ class Run:
 
     @property
     def layout(self) -> Layout | None:
+        """What is printed where and at what scales, as the last stage that has a say in it says."""
+        if self.tempo is not None:
+            return self.tempo.layout
         return self.reading.layout if self.reading else None
 
     @property
@@ -256,16 +261,22 @@ def _trace(settings: Settings, sheet: Sheet, reading: SheetReading) -> tuple[Tra
     return trace_rows(upright, reading.layout, TraceSettings(flip=settings.flip))
 
 
-def _signal(settings: Settings, reading: SheetReading, traces: tuple[Trace, ...]) -> Recording:
+def _tempo(settings: Settings, reading: SheetReading, traces: tuple[Trace, ...]) -> Tempo:
+    from ecglift.stages.tempo import find_tempo
+
+    return find_tempo(reading.layout, traces)
+
+
+def _signal(settings: Settings, tempo: Tempo, traces: tuple[Trace, ...]) -> Recording:
     from ecglift.stages.signal import to_recording
 
-    return to_recording(reading.layout, traces, settings.fs_hz)
+    return to_recording(tempo.layout, traces, settings.fs_hz)
 
 
-def _check(settings: Settings, reading: SheetReading, signal: Recording) -> Checks:
+def _check(settings: Settings, tempo: Tempo, signal: Recording) -> Checks:
     from ecglift.stages.check import check
 
-    return check(signal, reading.layout)
+    return check(signal, tempo.layout)
 
 
 def _correct(settings: Settings, signal: Recording, checks: Checks) -> Recording:
@@ -294,8 +305,9 @@ def _vector(settings: Settings, page: SourcePage) -> tuple[Grid, SheetReading, t
 
 
 _TO_MILLIVOLTS: Final = (
-    Step("signal", _signal, ("reading", "traces"), ("signal",)),
-    Step("check", _check, ("reading", "signal"), ("checks",)),
+    Step("tempo", _tempo, ("reading", "traces"), ("tempo",)),
+    Step("signal", _signal, ("tempo", "traces"), ("signal",)),
+    Step("check", _check, ("tempo", "signal"), ("checks",)),
     Step("correct", _correct, ("signal", "checks"), ("corrected",)),
 )
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from ecglift.models.strip import STRIP_PX, Strip
-from ecglift.stages.trace import RowRead, _with_tall
+from ecglift.stages.trace import RowRead, _seen, _with_tall
 
 
 def _read(y_mm: np.ndarray, px_per_mm: float) -> RowRead:
@@ -34,3 +36,17 @@ def test_another_row_that_the_taller_strip_follows_is_not_taken() -> None:
     mixed, taken = _with_tall(fine, coarse, 0.0)
     assert not taken.any()
     np.testing.assert_array_equal(mixed.y_mm, fine.y_mm)
+
+
+def test_a_line_goes_on_to_where_it_is_lost_though_its_chance_fades() -> None:
+    n = 640
+    read = _read(np.zeros(n), 8.0)
+    presence = np.interp(np.arange(n), [0, 100, 116, 540, 560, n], [0.0, 0.2, 0.9, 0.9, 0.1, 0.0])
+    sigma = np.where((np.arange(n) >= 96) & (np.arange(n) < 552), 0.16, 4.0)
+    sigma[300:310], presence[300:310] = 4.0, 0.1
+    read = replace(read, presence=presence, sigma_mm=sigma)
+    seen = np.flatnonzero(_seen(read, 0.5))
+    assert (seen[0], seen[-1]) == (96, 551)
+    assert not set(range(300, 310)) & set(seen)
+    # Sure of a height, but never of a line: that is another row's, or a rule of the form.
+    assert not _seen(replace(read, presence=np.full(n, 0.3), sigma_mm=np.full(n, 0.1)), 0.5).any()

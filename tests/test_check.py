@@ -146,6 +146,25 @@ def test_correction_leaves_faults_alone() -> None:
     assert correct(wrong, check(wrong, LAYOUT)) is wrong
 
 
+@pytest.mark.parametrize(("lead", "moment"), [(2, 600), (1, 1700), (4, 2300)])
+def test_a_complex_read_from_another_row_is_mended_by_its_fellows(lead: int, moment: int) -> None:
+    """50 ms that strayed by millivolts, and whose confidence says so, must neither stay nor stop the correction."""
+    truth = heart()
+    strayed = truth + 0.004 * np.random.default_rng(4).standard_normal((12, 5000))
+    strayed[lead, moment : moment + 25] += 4.0
+    rec = printed(strayed, 0.005)
+    doubted = rec.confidence.copy()
+    doubted[lead, moment : moment + 25] = 0.02
+    rec = replace(rec, confidence=doubted)
+    checks = check(rec, LAYOUT)
+    assert not checks.problems
+    out = correct(rec, checks)
+    left = out.mv[lead, moment : moment + 25] - truth[lead, moment : moment + 25]
+    assert np.abs(left - left.mean()).max() < 0.05
+    assert error(truth, out) < 0.01
+    assert out.confidence[lead, moment + 10] > 0.5
+
+
 def test_shifting_back_and_forth_returns_the_signal() -> None:
     row = heart()[1]
     row[:100] = np.nan

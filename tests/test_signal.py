@@ -200,6 +200,15 @@ def test_two_prints_of_a_lead_are_averaged_only_where_they_agree() -> None:
     np.testing.assert_allclose(apart["II"], strip_only["II"])
 
 
+def test_a_second_print_mends_what_strayed_into_another_row() -> None:
+    mv, layout = heart_mv(), layout_3x4()
+    *rest, strip = draw(layout, mv)
+    astray = (strip.x_mm > 40) & (strip.x_mm < 42)
+    lost = Trace(3, strip.x_mm, strip.y_mm - 25.0 * astray, np.where(astray, 8.0, strip.sigma_mm), strip.presence)
+    assert db(mv[1], to_recording(layout, (*rest, lost), settings=SignalSettings(merge_doubles=False))["II"]) < 10
+    assert db(mv[1], to_recording(layout, (*rest, lost))["II"]) > 20  # the jump into the other row rings
+
+
 def test_a_second_print_fills_the_gaps_of_the_first() -> None:
     mv, layout = heart_mv(), layout_3x4()
     *rest, strip = draw(layout, mv)

@@ -32,6 +32,13 @@ _SMALL_MV: Final = 0.03
 """A relation holds when its residual is below −14 dB of its leads (20 %) or below 30 µV rms, the width of a pen line,
 or as small as the confidence of its leads promises; above −6 dB (half their height) it says nothing any more."""
 
+_SURE_MV: Final = 0.1
+"""Samples with a larger deviation say nothing about a relation: a complex that was followed into another row for 50 ms
+outweighs ten seconds of agreement."""
+
+_STRAY_MV: Final = 0.15
+"""From this deviation on a sample may be another line's altogether: its error is no longer Gaussian, but any."""
+
 _LARGEST_MV: Final = 8.0
 _SMALLEST_MV: Final = 0.05
 """Peak to peak. Of 2,640 real leads 99.95 % lie between 0.25 and 7.4 mV; what is flatter has no heart in it."""
@@ -182,13 +189,14 @@ def check(recording: Recording, layout: Layout, pulse_height_mm: float | None = 
     """
     mv = recording.mv.astype(float)
     sigma = sigma_mv(recording.confidence.astype(float))
-    found = [residual(mv, recording.fs_hz, relation, sigma) for relation in RELATIONS]
+    trusted = _trusted(mv, sigma)
+    found = [residual(trusted, recording.fs_hz, relation, sigma) for relation in RELATIONS]
     checks = [_relation_check(relation, r) for relation, r in zip(RELATIONS, found, strict=True)]
     checks += [_double_check(lead, recording.quality) for lead in LEADS if f"double_lag_ms_{lead}" in recording.quality]
     if pulse_height_mm is not None:
         checks.append(_pulse_check(pulse_height_mm, layout))
     checks.append(_amplitude_check(recording))
-    checks.append(_names_check(mv, recording.fs_hz))
+    checks.append(_names_check(trusted, recording.fs_hz))
     problems = tuple(Problem(f"check-{c.name}", STAGE, c.words) for c in checks if c.verdict == "failed")
     lags: dict[str, list[float]] = {}
     for r in found:
@@ -196,6 +204,14 @@ def check(recording: Recording, layout: Layout, pulse_height_mm: float | None = 
             for k, lag in zip(r.relation.rows, r.lags_s, strict=True):
                 lags.setdefault(LIMB_LEADS[k], []).append(float(lag))
     return Checks(tuple(checks), problems, tuple((lead, float(np.median(v))) for lead, v in lags.items()))
+
+
+def _trusted(mv: Floats, sigma: Floats) -> Floats:
+    """``mv`` (leads, n) with NaN for doubtful samples, in leads that are mostly sure."""
+    sure = sigma < _SURE_MV
+    seen = np.isfinite(mv)
+    mostly = (seen & sure).sum(axis=1, keepdims=True) >= 0.5 * seen.sum(axis=1, keepdims=True)
+    return np.where(sure | ~mostly, mv, np.nan)
 
 
 def _relation_check(relation: Relation, r: Residual | None) -> Check:
@@ -314,8 +330,9 @@ def correct(recording: Recording, checks: Checks, max_chi: float = 3.0) -> Recor
     """The recording with its limb leads moved onto their relations by confidence-weighted least squares.
 
     At each moment the leads that are seen together are replaced by the nearest values that obey the relations, each
-    weighed by 1/σ² where σ follows from its confidence. Leads are aligned by ``checks.lags_s`` first and keep their own
-    time and zero line. Nothing is changed when a relation failed, nor at moments where the residual
+    weighed by 1/σ² where σ follows from its confidence; one that strayed into another line, and whose confidence says
+    so, is thus put right by its fellows. Leads are aligned by ``checks.lags_s`` first and keep their own time and zero
+    line. Nothing is changed when a relation failed, nor at moments where the residual
     exceeds ``max_chi`` times what the confidence allows: there something is wrong that an average would spread.
     """
     mv = recording.mv.astype(float)
@@ -333,9 +350,12 @@ def correct(recording: Recording, checks: Checks, max_chi: float = 3.0) -> Recor
         rows, moments = np.flatnonzero(pattern), np.flatnonzero((seen == pattern[:, None]).all(axis=0))
         if len(rows) < 3 or len(moments) < 0.2 * recording.fs_hz:
             continue
-        x = limb[np.ix_(rows, moments)]
-        x = x - x.mean(axis=1, keepdims=True)
-        moved, s = _onto_relations(x, sigma[np.ix_(rows, moments)], LIMB_BASIS[rows], max_chi, recording.fs_hz)
+        x, deviation = limb[np.ix_(rows, moments)], sigma[np.ix_(rows, moments)]
+        sure = np.flatnonzero((deviation < _SURE_MV).all(axis=0))
+        level = x[:, sure] if len(sure) > 0.2 * recording.fs_hz else x
+        x = x - level.mean(axis=1, keepdims=True)
+        stray = deviation * (1 + (deviation / _STRAY_MV) ** 2)
+        moved, s = _onto_relations(x, stray, LIMB_BASIS[rows], max_chi, recording.fs_hz)
         change[np.ix_(rows, moments)], spread[np.ix_(rows, moments)] = moved, s
     out, confidence = mv.copy(), recording.confidence.astype(float)
     for k, lead in enumerate(LIMB_LEADS):

@@ -54,6 +54,12 @@ class SignalSettings:
     max_lag_s: float = 0.04
 
 
+_SURE_MV: Final = 0.1
+_STRAY_MV: Final = 0.15
+"""Deviation up to which samples tell how two prints of a lead lie to each other; and from which on a sample may be
+another line's altogether, so that its error is no longer Gaussian, but any."""
+
+
 def to_recording(
     layout: Layout, traces: tuple[Trace, ...], fs_hz: float = 500.0, settings: SignalSettings | None = None
 ) -> Recording:
@@ -276,7 +282,10 @@ def _merge(main: _Row, other: _Row, fs_hz: float, settings: SignalSettings) -> t
     both = np.isfinite(main.mv) & np.isfinite(other.mv)
     if both.sum() < 0.3 * fs_hz:
         return main.patched(other, ~np.isfinite(main.mv)), {}
-    lag, correlation = _best_lag(main.mv, other.mv, both, fs_hz, settings.max_lag_s)
+    sure = both & (np.maximum(main.sigma_mv, other.sigma_mv) < _SURE_MV)
+    if sure.sum() < max(0.5 * both.sum(), 0.3 * fs_hz):
+        sure = both
+    lag, correlation = _best_lag(np.where(sure, main.mv, np.nan), other.mv, sure, fs_hz, settings.max_lag_s)
     agreement = {"double_lag_ms": 1e3 * lag / fs_hz, "double_correlation": correlation}
     if not settings.merge_doubles or correlation < 0.9:
         return main, agreement
@@ -287,19 +296,21 @@ def _merge(main: _Row, other: _Row, fs_hz: float, settings: SignalSettings) -> t
     moved = np.full(len(main.mv), np.nan)
     moved[first : last + 1] = np.where(known, _resample(whole, float(first), 1.0, sample + lag, settings), np.nan)
     both = np.isfinite(main.mv) & np.isfinite(moved)
+    sure &= both
     # Each print has its own zero line; the strip's rules, since its whole length is what is reported.
-    moved -= np.median(moved[both] - main.mv[both])
-    agreement["double_gain"] = _ratio(moved[both], main.mv[both])
-    spread = np.hypot(main.sigma_mv, other.sigma_mv)
+    moved -= np.median(moved[sure] - main.mv[sure])
+    agreement["double_gain"] = _ratio(moved[sure], main.mv[sure])
+    one, two = (np.maximum(s, 1e-6) * (1 + (s / _STRAY_MV) ** 2) for s in (main.sigma_mv, other.sigma_mv))
+    spread = np.hypot(one, two)
     agree = both & (np.abs(moved - main.mv) <= 3 * np.maximum(spread, 1e-3))
     if agree.sum() < 0.9 * both.sum():
         # They differ by more than their confidence allows (another time or filter): a mean would be of neither.
         return main, agreement
     weight = np.zeros(len(main.mv))
-    weight[agree] = main.sigma_mv[agree] ** 2 / np.maximum(spread[agree] ** 2, 1e-12)
+    weight[agree] = one[agree] ** 2 / spread[agree] ** 2
     mean = _Row(
         main.mv + weight * np.where(agree, moved - main.mv, 0.0),
-        main.sigma_mv * np.sqrt(1 - weight),
+        np.minimum(main.sigma_mv, one * np.sqrt(1 - weight)),
         np.where(agree, np.maximum(main.presence, other.presence), main.presence),
     )
     return mean.patched(_Row(moved, other.sigma_mv, other.presence), ~np.isfinite(main.mv)), agreement

@@ -119,12 +119,25 @@ def window(recording: Recording, line: Wanted) -> NDArray[np.float64]:
         return np.zeros(line.n)
     duration_s = line.n / line.fs_hz
     piece = min(pieces, key=lambda p: abs((p.stop - p.start) / recording.fs_hz - duration_s))
-    values = recording.mv[LEAD_INDEX[name], piece.start : piece.stop].astype(float)
-    seen = np.flatnonzero(np.isfinite(values))
-    if not seen.size:
+    values = without_gaps(recording)[LEAD_INDEX[name], piece.start : piece.stop]
+    if not np.isfinite(values).all() or not len(values):
         return np.zeros(line.n)
     at = np.arange(line.n) * (recording.fs_hz / line.fs_hz)
-    return np.asarray(np.interp(at, seen, values[seen]))
+    return np.asarray(np.interp(at, np.arange(len(values)), values))
+
+
+def without_gaps(recording: Recording) -> NDArray[np.float64]:
+    """(12, n) mV as they are submitted: in every printed piece, what was not seen is interpolated, its ends held.
+
+    NaN stays where nothing is printed, and in leads of which nothing was seen.
+    """
+    mv = recording.mv.astype(float)
+    for piece in recording.segments:
+        values = mv[LEAD_INDEX[piece.lead], piece.start : piece.stop]
+        seen = np.flatnonzero(np.isfinite(values))
+        if seen.size:
+            values[:] = np.interp(np.arange(len(values)), seen, values[seen])
+    return mv
 
 
 def write_submission(path: Path, lines: Sequence[Wanted], given: Iterable[Answer]) -> tuple[Answer, ...]:

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecglift.geometry import PageMap, Points
+from ecglift.kaggle import without_gaps
 from ecglift.metrics import image_snr_db, score
 from ecglift.paper import TEMPLATES
 from ecglift.press.capture import COMPETITION_KINDS, KINDS, Capture, CaptureSettings, capture
@@ -293,7 +294,7 @@ def _scored(job: tuple[dict[str, Any], Path, Digitize | None, bool]) -> PageScor
         row["group"],
         row["type"],
         row["kind"],
-        round(image_snr_db(truth.mv, recording.mv, truth.fs_hz), 4) if len(recording) else 0.0,
+        round(image_snr_db(truth.mv, without_gaps(recording), truth.fs_hz), 4) if len(recording) else 0.0,
         recording.status,
         truth.layout.name,
         read.layout,

@@ -38,6 +38,7 @@ from ecglift.reading.marks import (
     find_rows,
     find_scales,
 )
+from ecglift.reading.pulseheight import measured
 from ecglift.reading.scales import Scale, find_gain, find_speed, pulse_gain
 from ecglift.reading.turn import turn_sheet
 from ecglift.sheet import Sheet
@@ -105,16 +106,19 @@ def find_layout(sheet: Sheet, settings: LayoutSettings | None = None) -> SheetRe
     """The reading of a flat sheet. StageError when it is no ECG on paper, mirrored, or without rows of traces."""
     settings = settings or LayoutSettings()
     answer, words, turns = _upright(sheet)
-    reading = replace(interpret(answer, words, settings), quarter_turns=turns)
+    pulses = measured(turn_sheet(sheet, turns), find_pulses(answer))
+    reading = replace(interpret(answer, words, settings, pulses), quarter_turns=turns)
     unread = {"leads-unread", "leads-assumed"} & {p.code for p in reading.problems}
     if unread and float(answer.weights("turn")[_MIRRORED]) > 0.8:
         raise fail("mirrored", STAGE, "the picture is a mirror image; mirror it back and try again")
     return reading
 
 
-def interpret(answer: SheetMap, words: WordReader, settings: LayoutSettings) -> SheetReading:
-    """What the network's ``answer`` about an upright sheet means, with ``words`` to read what is printed there.
-    StageError as in :func:`find_layout`.
+def interpret(
+    answer: SheetMap, words: WordReader, settings: LayoutSettings, pulses: tuple[Pulse, ...] | None = None
+) -> SheetReading:
+    """What the network's ``answer`` about an upright sheet means, with ``words`` to read what is printed there and
+    ``pulses`` as they were measured there; None: as the network sees them. StageError as in :func:`find_layout`.
     """
     if float(answer.weights("paper")[0]) < 0.2:
         raise fail("not-an-ecg", STAGE, "this does not look like an ECG on paper (a screen, a text, another picture?)")
@@ -131,7 +135,7 @@ def interpret(answer: SheetMap, words: WordReader, settings: LayoutSettings) -> 
         )
     columns = _columns(best, views, extent)
     widest = columns[max(columns)]
-    pulses = find_pulses(answer)
+    pulses = find_pulses(answer) if pulses is None else pulses
     speed = find_speed(
         find_scales(answer, "speed", words),
         pulses,

@@ -110,6 +110,12 @@ def a_score(type_: str, snr_db: float, status: str = "ok") -> PageScore:
     )
 
 
+def test_a_table_says_who_has_read() -> None:
+    from ecglift.models.runtime import versions
+
+    assert f"trace {versions()['trace']}" in benchmark.readers()
+
+
 def test_the_table_says_what_the_pages_say() -> None:
     text = benchmark.table([a_score("clean", 30.0), a_score("clean", 20.0), a_score("photo", 0.0, "failed")])
     rows = {line.split("|")[1].strip(): [c.strip() for c in line.split("|")[2:-1]] for line in text.splitlines()[2:]}

@@ -333,15 +333,16 @@ def benchmark(
     jobs
         Processes; 0: one per core.
     """
-    from ecglift.press.benchmark import run_benchmark, table, write_into
+    from ecglift.press.benchmark import readers, run_benchmark, table, write_into
 
     try:
         scores = run_benchmark(folder, oracle=oracle, per_type=per_type, workers=_processes(jobs), progress=True)
     except (OSError, ValueError) as error:
         raise WrongUsage(str(error)) from error
-    print(table(scores), end="")
+    results = table(scores) + readers()
+    print(results, end="")
     if document is not None:
-        write_into(document, table(scores), "benchmark-oracle" if oracle else "benchmark")
+        write_into(document, results, "benchmark-oracle" if oracle else "benchmark")
     return READ
 
 

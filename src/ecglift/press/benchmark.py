@@ -380,6 +380,15 @@ def table(scores: Sequence[PageScore]) -> str:
     return _HEAD + "".join(rows)
 
 
+def readers() -> str:
+    """The versions of the package and of its networks, a line of Markdown to stand under a table."""
+    from ecglift import __version__
+    from ecglift.models.runtime import versions
+
+    networks = ", ".join(f"{name} {version}" for name, version in versions().items())
+    return f"\nRead by ecglift {__version__} with the networks {networks}.\n"
+
+
 def _row(name: str, scores: Sequence[PageScore]) -> str:
     summary = score(10 ** (s.snr_db / 10) for s in scores)
     poor = sum(s.snr_db < _POOR_DB for s in scores) / len(scores)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ecglift.stages.grid import Grid
     from ecglift.stages.layout import SheetReading
     from ecglift.stages.orient import Orientation
+    from ecglift.stages.strips import Strips
     from ecglift.stages.tempo import Tempo
 
 Road = Literal["raster", "vector"]
@@ -56,6 +57,7 @@ class Run:
     sheet: Sheet | None = None
     reading: SheetReading | None = None
     traces: tuple[Trace, ...] | None = None
+    strips: Strips | None = None
     tempo: Tempo | None = None
     signal: Recording | None = None
     checks: Checks | None = None
@@ -66,9 +68,8 @@ class Run:
     @property
     def layout(self) -> Layout | None:
         """What is printed where and at what scales, as the last stage that has a say in it says."""
-        if self.tempo is not None:
-            return self.tempo.layout
-        return self.reading.layout if self.reading else None
+        latest = self.tempo or self.strips or self.reading
+        return latest.layout if latest else None
 
     @property
     def page_map(self) -> PageMap | None:
@@ -261,10 +262,16 @@ def _trace(settings: Settings, sheet: Sheet, reading: SheetReading) -> tuple[Tra
     return trace_rows(upright, reading.layout, TraceSettings(flip=settings.flip))
 
 
-def _tempo(settings: Settings, reading: SheetReading, traces: tuple[Trace, ...]) -> Tempo:
+def _strips(settings: Settings, reading: SheetReading, traces: tuple[Trace, ...]) -> Strips:
+    from ecglift.stages.strips import find_strips
+
+    return find_strips(reading.layout, traces)
+
+
+def _tempo(settings: Settings, strips: Strips, traces: tuple[Trace, ...]) -> Tempo:
     from ecglift.stages.tempo import find_tempo
 
-    return find_tempo(reading.layout, traces)
+    return find_tempo(strips.layout, traces)
 
 
 def _signal(settings: Settings, tempo: Tempo, traces: tuple[Trace, ...]) -> Recording:
@@ -305,7 +312,8 @@ def _vector(settings: Settings, page: SourcePage) -> tuple[Grid, SheetReading, t
 
 
 _TO_MILLIVOLTS: Final = (
-    Step("tempo", _tempo, ("reading", "traces"), ("tempo",)),
+    Step("strips", _strips, ("reading", "traces"), ("strips",)),
+    Step("tempo", _tempo, ("strips", "traces"), ("tempo",)),
     Step("signal", _signal, ("tempo", "traces"), ("signal",)),
     Step("check", _check, ("tempo", "signal"), ("checks",)),
     Step("correct", _correct, ("signal", "checks"), ("corrected",)),

@@ -204,7 +204,7 @@ def test_each_step_of_the_house_takes_what_came_before(road: Any) -> None:
     for step in LINES[road]:
         assert set(step.takes) <= known, step.stage
         known.update(step.fills)
-    assert {"grid", "reading", "traces", "strips", "tempo", "signal", "checks"} <= known
+    assert {"grid", "reading", "traces", "names", "tempo", "signal", "checks"} <= known
 
 
 def _by_paths(settings: Settings, page: SourcePage) -> Any:

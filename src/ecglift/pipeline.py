@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from ecglift.stages.check import Checks
     from ecglift.stages.grid import Grid
     from ecglift.stages.layout import SheetReading
+    from ecglift.stages.names import Names
     from ecglift.stages.orient import Orientation
-    from ecglift.stages.strips import Strips
     from ecglift.stages.tempo import Tempo
 
 Road = Literal["raster", "vector"]
@@ -57,7 +57,7 @@ class Run:
     sheet: Sheet | None = None
     reading: SheetReading | None = None
     traces: tuple[Trace, ...] | None = None
-    strips: Strips | None = None
+    names: Names | None = None
     tempo: Tempo | None = None
     signal: Recording | None = None
     checks: Checks | None = None
@@ -68,7 +68,7 @@ class Run:
     @property
     def layout(self) -> Layout | None:
         """What is printed where and at what scales, as the last stage that has a say in it says."""
-        latest = self.tempo or self.strips or self.reading
+        latest = self.tempo or self.names or self.reading
         return latest.layout if latest else None
 
     @property
@@ -262,16 +262,16 @@ def _trace(settings: Settings, sheet: Sheet, reading: SheetReading) -> tuple[Tra
     return trace_rows(upright, reading.layout, TraceSettings(flip=settings.flip))
 
 
-def _strips(settings: Settings, reading: SheetReading, traces: tuple[Trace, ...]) -> Strips:
-    from ecglift.stages.strips import find_strips
+def _names(settings: Settings, reading: SheetReading, traces: tuple[Trace, ...]) -> Names:
+    from ecglift.stages.names import find_names
 
-    return find_strips(reading.layout, traces)
+    return find_names(reading.layout, traces)
 
 
-def _tempo(settings: Settings, strips: Strips, traces: tuple[Trace, ...]) -> Tempo:
+def _tempo(settings: Settings, names: Names, traces: tuple[Trace, ...]) -> Tempo:
     from ecglift.stages.tempo import find_tempo
 
-    return find_tempo(strips.layout, traces)
+    return find_tempo(names.layout, traces)
 
 
 def _signal(settings: Settings, tempo: Tempo, traces: tuple[Trace, ...]) -> Recording:
@@ -312,8 +312,8 @@ def _vector(settings: Settings, page: SourcePage) -> tuple[Grid, SheetReading, t
 
 
 _TO_MILLIVOLTS: Final = (
-    Step("strips", _strips, ("reading", "traces"), ("strips",)),
-    Step("tempo", _tempo, ("strips", "traces"), ("tempo",)),
+    Step("names", _names, ("reading", "traces"), ("names",)),
+    Step("tempo", _tempo, ("names", "traces"), ("tempo",)),
     Step("signal", _signal, ("tempo", "traces"), ("signal",)),
     Step("check", _check, ("tempo", "signal"), ("checks",)),
     Step("correct", _correct, ("signal", "checks"), ("corrected",)),

@@ -1,0 +1,155 @@
+"""Leads named by what they show: limb leads obey their relations, a rhythm strip repeats a lead of the same moments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecglift.leads import LIMB_LEADS, limb_leads_from, polarity
+from ecglift.paper import TEMPLATES, Layout, Panel
+from ecglift.problem import Problem
+from ecglift.sheet import Trace
+
+Floats = NDArray[np.float64]
+
+STAGE: Final = "names"
+_SAME: Final = 0.97
+_TIMES: Final = 3.0
+_OTHER: Final = 0.02
+"""Correlation from which on two lines are one lead; and what the named lead must lack of 1: that many times what the
+best one lacks, and this. Two prints of a lead reach 0.97 to 0.999, II and aVF or V5 and V6 often 0.9 to 0.98."""
+_POOR_DB: Final = -9.0
+_GOOD_DB: Final = -12.0
+_BETTER_DB: Final = 6.0
+"""What the limb leads' relations leave of them: in an order that is doubted at least, in one that is believed at most,
+and the difference between the two."""
+_MAX_LAG_MM: Final = 0.5
+_LEAST_MM: Final = 20.0
+_SURE_MM: Final = 1.0
+
+
+_BASIS: Final[Floats] = limb_leads_from(np.array([1.0, 0.0]), np.array([0.0, 1.0]))
+
+
+@dataclass(frozen=True)
+class Names:
+    """The layout with its leads' final names."""
+
+    layout: Layout
+    problems: tuple[Problem, ...] = ()
+
+
+def find_names(layout: Layout, traces: tuple[Trace, ...]) -> Names:
+    """``layout`` with other names where the lines clearly contradict those that were read.
+
+    Standard and Cabrera order are told apart by the relations of the limb leads that share a column. A rhythm strip is
+    compared with the short leads over the same piece of paper, which is the same time; on sheets whose columns all show
+    one time it is compared with none.
+    """
+    by_row = {trace.row: trace for trace in traces if len(trace.x_mm) > 1}
+    ordered, problems = _ordered(layout, by_row)
+    short = [p for p in ordered.panels if not p.rhythm and p.row in by_row]
+    if len({round(p.start_s, 2) for p in short}) < len({p.column for p in short}):
+        return Names(ordered, problems)
+    panels = []
+    for panel in ordered.panels:
+        name = _shown(panel, short, by_row) if panel.rhythm and panel.row in by_row else None
+        if name is not None:
+            text = f"a rhythm strip was read as {panel.lead}, but its line is that of {name.lead}; it is named so"
+            problems = (*problems, Problem("strip-renamed", STAGE, text))
+            panel = replace(panel, lead=name.lead, polarity=name.polarity, gain_mm_mv=name.gain_mm_mv)
+        panels.append(panel)
+    return Names(replace(ordered, panels=tuple(panels)) if problems else layout, problems)
+
+
+def _ordered(layout: Layout, by_row: dict[int, Trace]) -> tuple[Layout, tuple[Problem, ...]]:
+    """``layout`` in Cabrera order instead of the standard one, or the other way round, if that fits far better."""
+    base, plus, strips = layout.name.partition("+")
+    other = (base.removesuffix("-cabrera") if base.endswith("-cabrera") else f"{base}-cabrera") + plus + strips
+    rows = sorted({p.row for p in layout.panels})
+    if other not in TEMPLATES or len(rows) < len(TEMPLATES[other].rows):
+        return layout, ()
+    panels = []
+    for p in layout.panels:
+        k = rows.index(p.row)
+        if not p.rhythm:
+            if k >= len(TEMPLATES[other].rows) or p.column >= len(TEMPLATES[other].rows[k]):
+                return layout, ()
+            lead, sign = polarity(TEMPLATES[other].rows[k][p.column])
+            assert lead is not None  # templates hold lead names only
+            p = replace(p, lead=lead, polarity=sign)
+        panels.append(p)
+    changed = replace(layout, name=other, panels=tuple(panels), runner_up=layout.name)
+    now, then = _residual_db(layout, by_row), _residual_db(changed, by_row)
+    if not (now > _POOR_DB and then < _GOOD_DB and then < now - _BETTER_DB):
+        return layout, ()
+    text = f"the limb leads were read in the order of {layout.name}, but obey their relations in that of {other}"
+    return changed, (Problem("leads-reordered", STAGE, text),)
+
+
+def _residual_db(layout: Layout, by_row: dict[int, Trace]) -> float:
+    """How much of the limb leads of a column contradicts their relations, dB of their power; NaN if not to be told."""
+    left = power = 0.0
+    limb = [p for p in layout.panels if p.lead in LIMB_LEADS and not p.rhythm and p.row in by_row]
+    for column in {p.column for p in limb}:
+        together = [p for p in limb if p.column == column]
+        if len(together) < 3:
+            continue
+        step = float(np.diff(by_row[together[0].row].x_mm).mean())
+        along = np.arange(0.0, min(p.x1_mm - p.x0_mm for p in together), step)
+        lines = np.stack([_sure_mv(by_row[p.row], p, along) for p in together])
+        lines = lines[:, np.isfinite(lines).all(axis=0)]
+        if lines.shape[1] * step < _LEAST_MM:
+            continue
+        lines = lines - np.median(lines, axis=1, keepdims=True)
+        basis = _BASIS[[LIMB_LEADS.index(p.lead) for p in together]]
+        left += float(np.sum((lines - basis @ np.linalg.lstsq(basis, lines, rcond=None)[0]) ** 2))
+        power += float(np.sum(lines**2))
+    return 10 * float(np.log10(max(left / power, 1e-9))) if power > 0 else float("nan")
+
+
+def _sure_mv(trace: Trace, panel: Panel, along_mm: Floats) -> Floats:
+    """The panel's line in mV at ``along_mm`` from its start, NaN where it is not sure."""
+    known = np.isfinite(trace.y_mm) & (trace.sigma_mm < _SURE_MM)
+    if known.sum() < 2:
+        return np.full(len(along_mm), np.nan)
+    x = panel.x0_mm + along_mm
+    y = np.interp(x, trace.x_mm[known], trace.y_mm[known])
+    near = np.interp(x, trace.x_mm, known.astype(float)) > 0.5
+    return np.where(near, panel.polarity * (panel.baseline_mm - y) / panel.gain_mm_mv, np.nan)
+
+
+def _shown(strip: Panel, short: list[Panel], by_row: dict[int, Trace]) -> Panel | None:
+    """The short lead that the strip shows, if it is clearly not the one it is named."""
+    alike = {p: _correlation(by_row[strip.row], by_row[p.row], p) for p in short if p.row != strip.row}
+    alike = {p: c for p, c in alike.items() if np.isfinite(c)}
+    named = [c for p, c in alike.items() if p.lead == strip.lead]
+    if not named:
+        return None
+    best = max(alike, key=lambda p: alike[p])
+    clearly = 1 - max(named) > _TIMES * (1 - alike[best]) + _OTHER
+    return best if alike[best] > _SAME and clearly else None
+
+
+def _correlation(strip: Trace, lead: Trace, panel: Panel) -> float:
+    """Correlation of two rows' lines over ``panel``'s piece of the paper, at the best small shift; NaN where too little
+    of both is sure."""
+    inside = (lead.x_mm >= panel.x0_mm) & (lead.x_mm <= panel.x1_mm)
+    x, y = lead.x_mm[inside], lead.y_mm[inside]
+    y = np.where(lead.sigma_mm[inside] < _SURE_MM, y, np.nan)
+    known = np.isfinite(strip.y_mm) & (strip.sigma_mm < _SURE_MM)
+    if known.sum() < 2 or len(x) < 2:
+        return float("nan")
+    step = float(np.diff(x).mean())
+    near = np.interp(x, strip.x_mm, known.astype(float)) > 0.5
+    best = float("nan")
+    for lag_mm in np.arange(-_MAX_LAG_MM, _MAX_LAG_MM + step, step):
+        other = np.interp(x + lag_mm, strip.x_mm[known], strip.y_mm[known])
+        both = np.isfinite(y) & near
+        if both.sum() * step < _LEAST_MM or np.ptp(y[both]) == 0 or np.ptp(other[both]) == 0:
+            return float("nan")
+        best = float(np.fmax(best, np.corrcoef(y[both], other[both])[0, 1]))
+    return best

@@ -93,3 +93,9 @@ def test_limb_leads_tell_the_order_that_they_are_printed_in(name: str, shown_ord
     right, _ = in_columns(name + shown_order, name + shown_order)
     assert [(p.lead, p.polarity) for p in found.layout.panels] == [(p.lead, p.polarity) for p in right.panels]
     assert [p.code for p in found.problems] == (["leads-reordered"] if shown_order != named_order else [])
+
+
+def test_an_arrangement_that_was_told_stays() -> None:
+    layout, traces = in_columns("6x2-cabrera", "6x2")
+    assert find_names(layout, traces, keep_order=True).layout is layout
+    assert find_names(layout, traces).layout is not layout

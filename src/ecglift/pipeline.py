@@ -263,9 +263,11 @@ def _trace(settings: Settings, sheet: Sheet, reading: SheetReading) -> tuple[Tra
 
 
 def _names(settings: Settings, reading: SheetReading, traces: tuple[Trace, ...]) -> Names:
-    from ecglift.stages.names import find_names
+    from ecglift.stages.names import Names, find_names
 
-    return find_names(reading.layout, traces)
+    if reading.told:
+        return Names(reading.layout)
+    return find_names(reading.layout, traces, keep_order=settings.layout is not None)
 
 
 def _tempo(settings: Settings, names: Names, traces: tuple[Trace, ...]) -> Tempo:

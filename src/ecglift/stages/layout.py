@@ -92,7 +92,8 @@ class SheetReading:
     ``layout``: in the millimetres of the upright sheet. ``quarter_turns``: 0 to 3, how often the sheet had to be
     turned clockwise to stand upright (:func:`ecglift.reading.turn.turn_sheet` does it, and ``turn_map`` the same with
     its map).
-    ``pulses``: the calibration pulses seen. ``hypotheses``: name and probability of the best arrangements.
+    ``pulses``: the calibration pulses seen. ``hypotheses``: name and probability of the best arrangements. ``told``: a
+    person has set the names, and nothing that the lines show changes them any more.
     """
 
     layout: Layout
@@ -100,6 +101,7 @@ class SheetReading:
     problems: tuple[Problem, ...] = ()
     pulses: tuple[Pulse, ...] = ()
     hypotheses: tuple[tuple[str, float], ...] = ()
+    told: bool = False
 
 
 def find_layout(sheet: Sheet, settings: LayoutSettings | None = None) -> SheetReading:

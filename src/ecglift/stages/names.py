@@ -42,15 +42,15 @@ class Names:
     problems: tuple[Problem, ...] = ()
 
 
-def find_names(layout: Layout, traces: tuple[Trace, ...]) -> Names:
+def find_names(layout: Layout, traces: tuple[Trace, ...], keep_order: bool = False) -> Names:
     """``layout`` with other names where the lines clearly contradict those that were read.
 
     Standard and Cabrera order are told apart by the relations of the limb leads that share a column. A rhythm strip is
     compared with the short leads over the same piece of paper, which is the same time; on sheets whose columns all show
-    one time it is compared with none.
+    one time it is compared with none. ``keep_order``: the arrangement was told, only strips are looked at.
     """
     by_row = {trace.row: trace for trace in traces if len(trace.x_mm) > 1}
-    ordered, problems = _ordered(layout, by_row)
+    ordered, problems = (layout, ()) if keep_order else _ordered(layout, by_row)
     short = [p for p in ordered.panels if not p.rhythm and p.row in by_row]
     if len({round(p.start_s, 2) for p in short}) < len({p.column for p in short}):
         return Names(ordered, problems)

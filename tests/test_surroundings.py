@@ -43,3 +43,15 @@ def test_bold_traces_that_reach_the_edge_stay() -> None:
 def test_a_plain_table_is_left_alone() -> None:
     sheet = _sheet(np.full((800, 1120, 3), 90, np.uint8))
     assert without_surroundings(sheet) is sheet
+
+
+def test_a_dark_grid_between_blank_margins_stays() -> None:
+    """A page printed to a file: pure white around a dotted grid with heavy lines, which once was painted over whole."""
+    rgb = np.full((800, 1120, 3), 255, np.uint8)
+    paper = rgb[100:700, :]
+    for k in range(4):
+        for j in range(4):
+            paper[k::8, j::8] = (200, 100, 20)
+        paper[k::40] = paper[:, k::40] = (200, 100, 20)
+    sheet = Sheet(rgb, np.ones(rgb.shape[:2], bool))
+    assert without_surroundings(sheet) is sheet

@@ -14,6 +14,9 @@ _BUSY: Final = 3.0
 """Times the usual local deviation of the sheet's quieter part, and the least, in grey levels, of a busy pixel."""
 _LEAST: Final = 16.0
 
+_BLANK: Final = 0.5
+"""Mean local deviation, in grey levels, that no scan or photo of paper falls below."""
+
 _SHARE: Final = 0.45
 """Part of the pixels around that must be busy. Traces, however bold, leave most of the paper between them blank; a
 texture leaves nothing."""
@@ -38,8 +41,11 @@ def without_surroundings(sheet: Sheet) -> Sheet:
     around = round(_AROUND_MM * _PX_PER_MM) | 1
     covered = np.maximum(cv2.blur(seen.astype(np.float32), (around, around)), 0.05)
     deviation = np.abs(grey - cv2.blur(grey, (11, 11))) * seen
-    # The quieter part of a sheet is paper, also where the photo shows more table than paper.
-    usual = float(np.percentile((cv2.blur(deviation, (around, around)) / covered)[seen > 0], 20))
+    # The quieter part of a sheet is paper, also where the photo shows more table than paper. Margins that a computer
+    # has drawn are no measure: beside their blank white any grid is busy.
+    local = (cv2.blur(deviation, (around, around)) / covered)[seen > 0]
+    drawn = local[local > _BLANK]
+    usual = float(np.percentile(drawn, 20)) if drawn.size else 0.0
     loud = (deviation > max(_BUSY * usual, _LEAST)).astype(np.float32)
     busy = (cv2.blur(loud, (around, around)) / covered > _SHARE) | (seen == 0)
     thick = np.ones((round(_THICK_MM * _PX_PER_MM) | 1,) * 2, np.uint8)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ecglift.paper import GAINS_MM_MV, SPEEDS_MM_S
-from ecglift.reading.marks import PrintedScale
+from ecglift.reading.marks import PrintedScale, Pulse
 from ecglift.reading.scales import find_gain, find_speed
 
 _TEN_LIKELY = np.array([0.001, 0.001, 0.997, 0.001], np.float32)
@@ -38,3 +38,12 @@ def test_four_columns_of_125_mm_are_50_mm_s() -> None:
 def test_print_wins_over_an_unusual_column() -> None:
     speed = find_speed([_print(50.0, SPEEDS_MM_S, 0.99, 1.0)], (), _NO_IDEA, 4, 60.0)
     assert (speed.value, speed.how) == (50.0, "printed")
+
+
+def test_several_pulses_of_one_height_stand_against_a_misread_print() -> None:
+    """5 mm/mV was read at 0.79 where 10 is printed and four pulses are 10 mm high."""
+    misread = [_print(5.0, GAINS_MM_MV, 0.88, 0.9)]
+    pulses = [Pulse(-10.0, 30.0 * k, 4.6, 10.0 + 0.05 * k, 0.9) for k in range(4)]
+    found = find_gain(misread, pulses, np.array([0, 0, 1, 0], np.float32))
+    assert (found.value, found.how, [p.code for p in found.problems]) == (10.0, "pulse", ["gain-conflict"])
+    assert find_gain(misread, pulses[:2], np.array([0, 0, 1, 0], np.float32)).value == 5.0

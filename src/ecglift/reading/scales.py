@@ -21,6 +21,10 @@ _LEGIBLE: Final = 0.5
 """Chance below which a print is not believed to be one."""
 _CLEAR: Final = 0.75
 """Chance from which on a printed gain counts more than a measured pulse."""
+_CERTAIN: Final = 0.95
+_SEVERAL: Final = 3
+_ALIKE: Final = 0.1
+"""The same against several pulses whose heights are a usual gain's to this, in e-folds."""
 PULSE_S: Final = 0.2
 """Usual width of a calibration pulse."""
 
@@ -126,8 +130,9 @@ def find_gain(
     if said and measured:
         if said[0] == measured[0] or (chest is not None and chest == measured[0]):
             return Scale(said[0], "pulse" if said[0] == measured[0] else "printed", (), chest)
-        # Clear print is seldom wrong; a pulse may be half hidden.
-        clear = said[1] > _CLEAR
+        # Clear print is seldom wrong; a pulse may be half hidden, but not several of them to the same height.
+        alike = sum(abs(np.log(p.height_mm / measured[0])) < _ALIKE for p in pulses)
+        clear = said[1] > (_CERTAIN if alike >= _SEVERAL else _CLEAR)
         value = said[0] if clear else measured[0]
         text = f"{said[0]:g} mm/mV is printed, but the calibration pulse is {measured[1]:.1f} mm high;"
         conflict = Problem("gain-conflict", STAGE, f"{text} {value:g} mm/mV is used, check with --gain")

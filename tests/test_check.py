@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from scipy.special import erf
 
-from ecglift.leads import LEAD_INDEX, LIMB_LEADS, LIMB_RELATIONS, limb_leads_from
+from ecglift.leads import LEAD_INDEX, LIMB_BASIS, LIMB_LEADS, LIMB_RELATIONS, limb_leads_from
 from ecglift.paper import Layout, Panel
 from ecglift.recording import Recording
-from ecglift.stages.check import LIMB_BASIS, RELATIONS, check, correct, residual, shifted, sigma_mv
+from ecglift.stages.check import RELATIONS, check, correct, residual, shifted, sigma_mv
 
 FS_HZ = 500.0
 T = np.arange(5000) / FS_HZ

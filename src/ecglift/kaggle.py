@@ -119,11 +119,16 @@ def window(recording: Recording, line: Wanted) -> NDArray[np.float64]:
         return np.zeros(line.n)
     duration_s = line.n / line.fs_hz
     piece = min(pieces, key=lambda p: abs((p.stop - p.start) / recording.fs_hz - duration_s))
-    values = without_gaps(recording)[LEAD_INDEX[name], piece.start : piece.stop]
-    if not np.isfinite(values).all() or not len(values):
+    values = recording.mv[LEAD_INDEX[name], piece.start : piece.stop].astype(float)
+    if not np.isfinite(values).any():
         return np.zeros(line.n)
-    at = np.arange(line.n) * (recording.fs_hz / line.fs_hz)
-    return np.asarray(np.interp(at, np.arange(len(values)), values))
+    return _interpolated(values, np.arange(line.n, dtype=float) * (recording.fs_hz / line.fs_hz))
+
+
+def _interpolated(values: NDArray[np.float64], at: NDArray[np.float64]) -> NDArray[np.float64]:
+    """``values`` (n,), of which at least one was seen, at fractional samples ``at``: gaps bridged, ends held."""
+    seen = np.flatnonzero(np.isfinite(values))
+    return np.asarray(np.interp(at, seen, values[seen]))
 
 
 def without_gaps(recording: Recording) -> NDArray[np.float64]:
@@ -134,9 +139,8 @@ def without_gaps(recording: Recording) -> NDArray[np.float64]:
     mv = recording.mv.astype(float)
     for piece in recording.segments:
         values = mv[LEAD_INDEX[piece.lead], piece.start : piece.stop]
-        seen = np.flatnonzero(np.isfinite(values))
-        if seen.size:
-            values[:] = np.interp(np.arange(len(values)), seen, values[seen])
+        if np.isfinite(values).any():
+            values[:] = _interpolated(values, np.arange(len(values), dtype=float))
     return mv
 
 

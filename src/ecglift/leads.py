@@ -56,6 +56,9 @@ def limb_leads_from(i_mv: NDArray[np.float64], ii_mv: NDArray[np.float64]) -> ND
     return np.stack([i_mv, ii_mv, ii_mv - i_mv, -(i_mv + ii_mv) / 2, i_mv - ii_mv / 2, ii_mv - i_mv / 2])
 
 
+LIMB_BASIS: Final[NDArray[np.float64]] = limb_leads_from(np.array([1.0, 0.0]), np.array([0.0, 1.0]))
+"""(6, 2): the limb leads are this times (I, II)."""
+
 LIMB_RELATIONS: Final[NDArray[np.float64]] = np.array(
     [
         [1.0, -1.0, 1.0, 0.0, 0.0, 0.0],  # Einthoven: I − II + III = 0

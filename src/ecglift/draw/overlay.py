@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import erf
 
+from ecglift.doubt import TOLERANCE_MV
 from ecglift.draw.canvas import BLUE, INK, Canvas, Colour, confidence_colours
 from ecglift.geometry import PageMap, Points
 from ecglift.paper import Layout, Panel
@@ -19,8 +20,6 @@ Bounds = tuple[float, float, float, float]
 
 _GRID_COLOUR: Final[Colour] = (20, 150, 120)
 _BOX_COLOUR: Final[Colour] = (110, 60, 160)
-_TOLERANCE_MV: Final = 0.02
-"""What confidence is the chance of, as in :class:`ecglift.recording.Recording`."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +104,7 @@ def panel_box(panel: Panel, layout: Layout, grid_mm: Bounds | None = None) -> Bo
 
 def trace_confidence(trace: Trace, gain_mm_mv: float) -> NDArray[np.float64]:
     """(n,) chance that a column of the trace is right to 20 µV."""
-    tolerance_mm = _TOLERANCE_MV * gain_mm_mv
+    tolerance_mm = TOLERANCE_MV * gain_mm_mv
     return np.asarray(np.nan_to_num(trace.presence * erf(tolerance_mm / np.maximum(trace.sigma_mm, 1e-6) / np.sqrt(2))))
 
 

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import erf, erfinv
 
-from ecglift.leads import LEADS, LIMB_LEADS, limb_leads_from
+from ecglift.doubt import SURE_MV, TOLERANCE_MV, stray_mv
+from ecglift.leads import LEADS, LIMB_BASIS, LIMB_LEADS
 from ecglift.paper import Layout
 from ecglift.problem import Problem
 from ecglift.recording import Recording
@@ -20,24 +21,11 @@ Floats = NDArray[np.float64]
 STAGE: Final = "check"
 Verdict = Literal["passed", "doubtful", "failed", "not possible"]
 
-LIMB_BASIS: Final[Floats] = limb_leads_from(np.array([1.0, 0.0]), np.array([0.0, 1.0]))
-"""(6, 2): the limb leads are this times (I, II)."""
-
-_TOLERANCE_MV: Final = 0.02
-"""What a recording's confidence is the chance of."""
-
 _GOOD_DB: Final = -14.0
 _BAD_DB: Final = -6.0
 _SMALL_MV: Final = 0.03
 """A relation holds when its residual is below −14 dB of its leads (20 %) or below 30 µV rms, the width of a pen line,
 or as small as the confidence of its leads promises; above −6 dB (half their height) it says nothing any more."""
-
-_SURE_MV: Final = 0.1
-"""Samples with a larger deviation say nothing about a relation: a complex that was followed into another row for 50 ms
-outweighs ten seconds of agreement."""
-
-_STRAY_MV: Final = 0.15
-"""From this deviation on a sample may be another line's altogether: its error is no longer Gaussian, but any."""
 
 _LARGEST_MV: Final = 8.0
 _SMALLEST_MV: Final = 0.05
@@ -208,7 +196,7 @@ def check(recording: Recording, layout: Layout, pulse_height_mm: float | None = 
 
 def _trusted(mv: Floats, sigma: Floats) -> Floats:
     """``mv`` (leads, n) with NaN for doubtful samples, in leads that are mostly sure."""
-    sure = sigma < _SURE_MV
+    sure = sigma < SURE_MV
     seen = np.isfinite(mv)
     mostly = (seen & sure).sum(axis=1, keepdims=True) >= 0.5 * seen.sum(axis=1, keepdims=True)
     return np.where(sure | ~mostly, mv, np.nan)
@@ -351,18 +339,17 @@ def correct(recording: Recording, checks: Checks, max_chi: float = 3.0) -> Recor
         if len(rows) < 3 or len(moments) < 0.2 * recording.fs_hz:
             continue
         x, deviation = limb[np.ix_(rows, moments)], sigma[np.ix_(rows, moments)]
-        sure = np.flatnonzero((deviation < _SURE_MV).all(axis=0))
+        sure = np.flatnonzero((deviation < SURE_MV).all(axis=0))
         level = x[:, sure] if len(sure) > 0.2 * recording.fs_hz else x
         x = x - level.mean(axis=1, keepdims=True)
-        stray = deviation * (1 + (deviation / _STRAY_MV) ** 2)
-        moved, s = _onto_relations(x, stray, LIMB_BASIS[rows], max_chi, recording.fs_hz)
+        moved, s = _onto_relations(x, stray_mv(deviation), LIMB_BASIS[rows], max_chi, recording.fs_hz)
         change[np.ix_(rows, moments)], spread[np.ix_(rows, moments)] = moved, s
     out, confidence = mv.copy(), recording.confidence.astype(float)
     for k, lead in enumerate(LIMB_LEADS):
         back = np.nan_to_num(shifted(change[k], time, -lags.get(lead, 0.0)))
         out[k] += back
         better = spread[k] < sigma[k]
-        chance = erf(_TOLERANCE_MV / (np.sqrt(2) * spread[k, better]))
+        chance = erf(TOLERANCE_MV / (np.sqrt(2) * spread[k, better]))
         confidence[k, better] = np.maximum(confidence[k, better], chance)
     confidence = np.where(np.isfinite(out), confidence, 0.0)
     quality = recording.quality | {"limb_correction_uv": 1e3 * float(np.sqrt((change**2).mean()))}
@@ -371,7 +358,7 @@ def correct(recording: Recording, checks: Checks, max_chi: float = 3.0) -> Recor
 
 def sigma_mv(confidence: Floats) -> Floats:
     """Standard deviation in mV that gives ``confidence`` as the chance of ±20 µV: 2 µV at least, 1 mV at most."""
-    out: Floats = _TOLERANCE_MV / (np.sqrt(2) * erfinv(np.clip(confidence, 1e-3, 1 - 1e-9)))
+    out: Floats = TOLERANCE_MV / (np.sqrt(2) * erfinv(np.clip(confidence, 1e-3, 1 - 1e-9)))
     return np.clip(out, 2e-3, 1.0)
 
 

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ecglift.leads import LIMB_LEADS, limb_leads_from, polarity
+from ecglift.leads import LIMB_BASIS, LIMB_LEADS, polarity
 from ecglift.paper import TEMPLATES, Layout, Panel
 from ecglift.problem import Problem
 from ecglift.sheet import Trace
@@ -29,9 +29,6 @@ and the difference between the two."""
 _MAX_LAG_MM: Final = 0.5
 _LEAST_MM: Final = 20.0
 _SURE_MM: Final = 1.0
-
-
-_BASIS: Final[Floats] = limb_leads_from(np.array([1.0, 0.0]), np.array([0.0, 1.0]))
 
 
 @dataclass(frozen=True)
@@ -105,7 +102,7 @@ def _residual_db(layout: Layout, by_row: dict[int, Trace]) -> float:
         if lines.shape[1] * step < _LEAST_MM:
             continue
         lines = lines - np.median(lines, axis=1, keepdims=True)
-        basis = _BASIS[[LIMB_LEADS.index(p.lead) for p in together]]
+        basis = LIMB_BASIS[[LIMB_LEADS.index(p.lead) for p in together]]
         left += float(np.sum((lines - basis @ np.linalg.lstsq(basis, lines, rcond=None)[0]) ** 2))
         power += float(np.sum(lines**2))
     return 10 * float(np.log10(max(left / power, 1e-9))) if power > 0 else float("nan")

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
 from scipy.special import erf, i0
 
+from ecglift.doubt import SURE_MV, TOLERANCE_MV, stray_mv
 from ecglift.leads import LEAD_INDEX, LEADS
 from ecglift.paper import Layout, Panel
 from ecglift.problem import Problem, status_of
@@ -20,9 +21,6 @@ Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 STAGE: Final = "signal"
-TOLERANCE_MV: Final = 0.02
-"""A sample counts as right within ±20 µV: 0.2 mm at 10 mm/mV, half the width of a thin pen line."""
-
 _GAP_MV_PER_ROOT_S: Final = 0.17
 """Growth of the uncertainty inside an interpolated gap, mV/√s of distance to the nearest seen column.
 
@@ -52,12 +50,6 @@ class SignalSettings:
     kernel_columns: int = 16
     merge_doubles: bool = True
     max_lag_s: float = 0.04
-
-
-_SURE_MV: Final = 0.1
-_STRAY_MV: Final = 0.15
-"""Deviation up to which samples tell how two prints of a lead lie to each other; and from which on a sample may be
-another line's altogether, so that its error is no longer Gaussian, but any."""
 
 
 def to_recording(
@@ -282,7 +274,7 @@ def _merge(main: _Row, other: _Row, fs_hz: float, settings: SignalSettings) -> t
     both = np.isfinite(main.mv) & np.isfinite(other.mv)
     if both.sum() < 0.3 * fs_hz:
         return main.patched(other, ~np.isfinite(main.mv)), {}
-    sure = both & (np.maximum(main.sigma_mv, other.sigma_mv) < _SURE_MV)
+    sure = both & (np.maximum(main.sigma_mv, other.sigma_mv) < SURE_MV)
     if sure.sum() < max(0.5 * both.sum(), 0.3 * fs_hz):
         sure = both
     lag, correlation = _best_lag(np.where(sure, main.mv, np.nan), other.mv, sure, fs_hz, settings.max_lag_s)
@@ -300,7 +292,7 @@ def _merge(main: _Row, other: _Row, fs_hz: float, settings: SignalSettings) -> t
     # Each print has its own zero line; the strip's rules, since its whole length is what is reported.
     moved -= np.median(moved[sure] - main.mv[sure])
     agreement["double_gain"] = _ratio(moved[sure], main.mv[sure])
-    one, two = (np.maximum(s, 1e-6) * (1 + (s / _STRAY_MV) ** 2) for s in (main.sigma_mv, other.sigma_mv))
+    one, two = (stray_mv(np.maximum(s, 1e-6)) for s in (main.sigma_mv, other.sigma_mv))
     spread = np.hypot(one, two)
     agree = both & (np.abs(moved - main.mv) <= 3 * np.maximum(spread, 1e-3))
     if agree.sum() < 0.9 * both.sum():

@@ -17,10 +17,10 @@ STAGE: Final = "tempo"
 _OVERRULES: Final = 4.0
 """Nats by which the lines must prefer another speed to one that was assumed. Of held-out pieces this finds 72 % of
 those at 50 mm/s and 77 % of those at 12.5, and is wrong about 0.2 % of those at 25."""
-_MANY: Final = 6
-"""Fewer lines than this must say so more clearly: a single lead of an unusual heart misled by 8 nats."""
 _CONTRADICTS: Final = 6.0
 """The same for a speed that is printed: then it is only said."""
+_MANY: Final = 6
+"""Fewer lines than this must say so more clearly: a single lead of an unusual heart misled by 8 nats."""
 
 
 @dataclass(frozen=True)

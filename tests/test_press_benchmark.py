@@ -59,8 +59,18 @@ def test_a_perfect_reader_reaches_the_cap_and_a_blind_one_zero(folder: Path) -> 
     assert [s.snr_db for s in benchmark.run_benchmark(folder, digitize=perfect)] == [60.0, 60.0]
     scores = benchmark.run_benchmark(folder, digitize=blind, per_type=1)
     assert [(s.snr_db, s.status) for s in scores] == [(0.0, "failed")]
-    assert benchmark.read_scores(folder / "results.json") == scores
+    assert benchmark.read_scores(folder / "results.jsonl") == scores
     assert "| simulated: other | 1 | 0.00 |" in (folder / "results.md").read_text()
+
+
+def test_a_run_that_was_cut_off_goes_on(folder: Path) -> None:
+    benchmark.run_benchmark(folder, digitize=blind)
+    stored = folder / "results.jsonl"
+    first, second = stored.read_text().splitlines(keepends=True)
+    stored.write_text(first + second[:20])
+    scores = benchmark.run_benchmark(folder, digitize=perfect, resume=True)
+    assert [s.snr_db for s in scores] == [0.0, 60.0]
+    assert benchmark.read_scores(stored) == scores
 
 
 def test_the_manifest_knows_the_pixels(folder: Path) -> None:
@@ -70,6 +80,11 @@ def test_the_manifest_knows_the_pixels(folder: Path) -> None:
     truth = benchmark.read_truth(folder, rows[0]["files"])
     assert truth.mv.shape[0] == len(LEADS)
     assert np.isfinite(truth.mv).any()
+
+
+def test_an_unknown_type_is_named(folder: Path) -> None:
+    with pytest.raises(ValueError, match="polaroid"):
+        benchmark.run_benchmark(folder, digitize=blind, types=("polaroid",))
 
 
 def test_oracle_is_for_the_own_pipeline(folder: Path) -> None:

@@ -313,7 +313,9 @@ def benchmark(
     folder: Path,
     *,
     oracle: Flag = False,
+    type: Annotated[list[str] | None, Parameter(negative=())] = None,
     per_type: int | None = None,
+    resume: Flag = False,
     document: Path | None = None,
     jobs: Annotated[int, Parameter(name=["--jobs", "-j"])] = 1,
 ) -> int:
@@ -322,21 +324,33 @@ def benchmark(
     Parameters
     ----------
     folder
-        What "ecglift press FOLDER --benchmark" made; results.md and results.json go there, too.
+        What "ecglift press FOLDER --benchmark" made; results.jsonl and results.md go there, too.
     oracle
         Tell the pipeline the true geometry and layout and measure the rest.
+    type
+        Only pages of this type (clean, colour_scan, photo, other, …); may be given several times.
     per_type
         Only the first pages of each type.
+    resume
+        Go on where an earlier run was cut off: pages in results.jsonl are not read again.
     document
         Put the table into this Markdown file as well, between its lines "<!-- benchmark -->" ("<!-- benchmark-oracle
         -->") and "<!-- /benchmark -->".
     jobs
         Processes; 0: one per core.
     """
-    from ecglift.press.benchmark import readers, run_benchmark, table, write_into
+    from ecglift.press.benchmark import TYPES, readers, run_benchmark, table, write_into
 
     try:
-        scores = run_benchmark(folder, oracle=oracle, per_type=per_type, workers=_processes(jobs), progress=True)
+        scores = run_benchmark(
+            folder,
+            oracle=oracle,
+            types=tuple(type or TYPES),
+            per_type=per_type,
+            resume=resume,
+            workers=_processes(jobs),
+            progress=True,
+        )
     except (OSError, ValueError) as error:
         raise WrongUsage(str(error)) from error
     results = table(scores) + readers()

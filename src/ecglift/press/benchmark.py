@@ -314,35 +314,50 @@ def run_benchmark(
     types: Sequence[str] = TYPES,
     groups: Sequence[str] = GROUPS,
     per_type: int | None = None,
+    resume: bool = False,
     workers: int = 1,
     progress: bool = False,
 ) -> list[PageScore]:
-    """The scores of the benchmark's pages in ``directory``, also written there as ``results.json`` and ``results.md``.
+    """The scores of the benchmark's pages in ``directory``, also written there: to ``results.jsonl`` page by page as
+    they come, and the table to ``results.md`` at the end.
 
     ``digitize``: another reader than this package's pipeline (importable, when there are several ``workers``).
     ``oracle``: the pipeline is told the true map and layout and reads the rest; its files are ``results-oracle.*``.
-    ``per_type``: only the first pages of each type.
+    ``per_type``: only the first pages of each type. ``resume``: pages that ``results.jsonl`` has are not read again.
     """
     if oracle and digitize is not None:
         raise ValueError("oracle is for the package's own pipeline; leave digitize out")
+    if unknown := sorted(set(types) - set(TYPES)):
+        raise ValueError(f"type must be one of {', '.join(TYPES)}, got {unknown[0]}")
     folder = Path(directory)
+    stem = "results-oracle" if oracle else "results"
+    stored = folder / f"{stem}.jsonl"
+    known = {s.id: s for s in read_scores(stored)} if resume and stored.exists() else {}
     seen: dict[tuple[str, str], int] = {}
-    jobs = []
+    chosen, jobs = [], []
     for row in read_manifest(folder):
         key = row["group"], row["type"]
         seen[key] = seen.get(key, 0) + 1
         if row["type"] in types and row["group"] in groups and (per_type is None or seen[key] <= per_type):
-            jobs.append((row, folder, digitize, oracle))
-    scores = list(tracked(in_order(_scored, jobs, workers), len(jobs), "reading", progress))
-    stem = "results-oracle" if oracle else "results"
-    (folder / f"{stem}.json").write_text(json.dumps([asdict(s) for s in scores], indent=1), encoding="utf-8")
+            chosen.append(row["id"])
+            if row["id"] not in known:
+                jobs.append((row, folder, digitize, oracle))
+    with stored.open("w", encoding="utf-8") as lines:
+        for kept in known.values():
+            lines.write(json.dumps(asdict(kept)) + "\n")
+        for fresh in tracked(in_order(_scored, jobs, workers), len(jobs), "reading", progress):
+            known[fresh.id] = fresh
+            lines.write(json.dumps(asdict(fresh)) + "\n")
+            lines.flush()
+    scores = [known[id_] for id_ in chosen]
     (folder / f"{stem}.md").write_text(table(scores), encoding="utf-8")
     return scores
 
 
 def read_scores(path: str | Path) -> list[PageScore]:
-    """The scores that :func:`run_benchmark` stored."""
-    rows = json.loads(Path(path).read_text(encoding="utf-8"))
+    """The scores that :func:`run_benchmark` stored; a last line that was cut off is left out."""
+    lines = Path(path).read_text(encoding="utf-8").splitlines(keepends=True)
+    rows = [json.loads(line) for line in lines if line.endswith("\n")]
     for row in rows:
         row["problems"] = tuple(row["problems"])
         row["place_mm"] = None if row["place_mm"] is None else tuple(row["place_mm"])

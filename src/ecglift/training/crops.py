@@ -13,6 +13,7 @@ from ecglift.models.strip import COLUMNS_PER_PX, STRIP_PX
 from ecglift.press.capture import Capture
 from ecglift.press.page import Page
 from ecglift.press.render import render
+from ecglift.press.style import Style
 from ecglift.sheet import SHEET_PX_PER_MM
 
 CROP_PX: Final = 256
@@ -66,6 +67,15 @@ def overprinted(rng: np.random.Generator, page: Page) -> Page:
             place = float(x + rng.uniform(-4, 1)), float(y + rng.normal(0.5 * like.height_mm, 3.0))
             texts.append(replace(like, x_mm=place[0], y_mm=place[1]))
     return replace(page, texts=tuple(texts))
+
+
+def crowded(rng: np.random.Generator, style: Style) -> Style:
+    """The sheet with its rows closer together, or its lines taller, than devices usually choose: what overlaps and
+    what leaves the strip is where lines are lost."""
+    nearer = float(rng.uniform(0.5, 0.9))
+    rows = tuple(style.rows_mm[0] + nearer * (y - style.rows_mm[0]) for y in style.rows_mm)
+    taller = float(rng.choice([1.0, 1.5, 2.0], p=[0.6, 0.2, 0.2]))
+    return replace(style, rows_mm=rows, gain_mm_mv=style.gain_mm_mv * taller)
 
 
 def draw_crop(rng: np.random.Generator, page: Page, px_per_mm: float = SHEET_PX_PER_MM) -> Crop:

@@ -66,4 +66,17 @@ def vary(rng: np.random.Generator, mv: NDArray[np.float32], fs_hz: float) -> NDA
     if rng.random() < 0.2:
         gate = (rng.random((12, 1)) < 0.5) * np.float32(rng.exponential(0.03))
         out = out + gate * rng.normal(0, 1, out.shape).astype(np.float32)
+    if rng.random() < 0.07:
+        out = out + pacing_spikes(rng, n, fs_hz)
     return np.ascontiguousarray(out, np.float32)
+
+
+def pacing_spikes(rng: np.random.Generator, n: int, fs_hz: float) -> NDArray[np.float32]:
+    """(12, n) mV of a pacemaker's spikes as recorders draw them, one or two samples wide and in each lead of another
+    height: a network that has seen few takes them for separators."""
+    out = np.zeros((12, n), np.float32)
+    height = rng.normal(0, 1.2, (12, 1)).astype(np.float32)
+    every, width = round(rng.uniform(0.5, 1.2) * fs_hz), max(1, round(rng.choice([0.002, 0.004]) * fs_hz))
+    for at in range(int(rng.integers(every)), n, every):
+        out[:, at : at + width] = height * np.float32(rng.normal(1, 0.1))
+    return out

@@ -30,7 +30,7 @@ from ecglift.press.compose import compose
 from ecglift.press.page import Page
 from ecglift.press.style import competition_style, random_style
 from ecglift.sheet import SHEET_PX_PER_MM
-from ecglift.training.crops import CROP_PX, Crop, captured_crops, draw_crop, overprinted, varied
+from ecglift.training.crops import CROP_PX, Crop, captured_crops, crowded, draw_crop, overprinted, varied
 from ecglift.training.export import export, has_bfloat16, load_weights
 from ecglift.training.network import TraceNetwork
 from ecglift.training.signals import Signals, load_signals
@@ -44,9 +44,9 @@ _SHELF = 1500  # crops kept by a worker for replay: 0.6 GB
 class Recipe:
     """How to train. ``sigma_px``: of the target; ``decoded_weight``: of the loss on the decoded line;
     ``captured``: share of crops from captured pages; ``competition``: share of pages in the competition's layout;
-    ``overprinted``: share of pages with more lead names on their traces; ``coarse``: share of crops at half the scale,
-    as leads taller than a strip are read; ``low``: share of batches that show only the middle half of the strip, at
-    half the cost, during the first ``low_until`` of the time, so that the normalisations settle on whole strips."""
+    ``overprinted``: share of pages with more lead names on their traces; ``crowded``: share of pages with rows closer
+    together; ``coarse``: share of crops at half the scale, as leads taller than a strip are read; ``low``: share of
+    batches that show only the middle half of the strip, at half the cost, as low rows are read."""
 
     minutes: float = 60.0
     batch: int = 16
@@ -60,9 +60,9 @@ class Recipe:
     replays: float = 8.0
     competition: float = 0.3
     overprinted: float = 0.5
+    crowded: float = 0.3
     coarse: float = 0.12
     low: float = 0.6
-    low_until: float = 0.75
     weight_decay: float = 1e-4
     warmup: float = 0.02
     seed: int = 0
@@ -105,6 +105,7 @@ class Crops(IterableDataset[tuple[NDArray[np.uint8], NDArray[np.float32]]]):  # 
 
     def _page(self, rng: np.random.Generator) -> Page:
         style = competition_style(rng) if rng.random() < self.recipe.competition else random_style(rng)
+        style = crowded(rng, style) if rng.random() < self.recipe.crowded else style
         page = compose(rng, self.signals.draw(rng), self.signals.fs_hz, style)
         return overprinted(rng, page) if rng.random() < self.recipe.overprinted else page
 
@@ -230,16 +231,14 @@ def train(
         rate = recipe.rate * min(1.0, done / recipe.warmup + 0.05) * 0.5 * (1 + math.cos(math.pi * done))
         for group in optimizer.param_groups:
             group["lr"] = rate
-        low = done < recipe.low_until and rng.random() < recipe.low
-        if low:
+        if rng.random() < recipe.low:
             rgb, y = middle_half(rgb, y)
         image = rgb.to(device).permute(0, 3, 1, 2).float().contiguous(memory_format=torch.channels_last)
         y = y.to(device)
         with torch.autocast(device, dtype=torch.bfloat16, enabled=quick):
             logits, presence = run(image)
         entropy, decoded = line_loss(logits.float(), y, recipe.sigma_px)
-        # Half a strip pools other features than a whole one: it tells nothing about presence.
-        chance = F.binary_cross_entropy_with_logits(presence.float(), torch.isfinite(y).float()) * (not low)
+        chance = F.binary_cross_entropy_with_logits(presence.float(), torch.isfinite(y).float())
         loss = entropy + recipe.decoded_weight * decoded + recipe.presence_weight * chance
         optimizer.zero_grad(set_to_none=True)
         loss.backward()

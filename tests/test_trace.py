@@ -7,7 +7,9 @@ from dataclasses import replace
 import numpy as np
 
 from ecglift.models.strip import STRIP_PX, Strip
-from ecglift.stages.trace import RowRead, _seen, _with_tall
+from ecglift.paper import Layout, Panel
+from ecglift.sheet import Sheet
+from ecglift.stages.trace import RowRead, _seen, _with_tall, trace_rows
 
 
 def _read(y_mm: np.ndarray, px_per_mm: float) -> RowRead:
@@ -50,3 +52,17 @@ def test_a_line_goes_on_to_where_it_is_lost_though_its_chance_fades() -> None:
     assert not set(range(300, 310)) & set(seen)
     # Sure of a height, but never of a line: that is another row's, or a rule of the form.
     assert not _seen(replace(read, presence=np.full(n, 0.3), sigma_mm=np.full(n, 0.1)), 0.5).any()
+
+
+def test_what_the_picture_does_not_show_is_not_read() -> None:
+    rgb = np.full((640, 960, 3), 250, np.uint8)
+    rgb[:, ::8], rgb[::8] = (255, 200, 205), (255, 200, 205)
+    rgb[319:322] = 30
+    seen = np.ones((640, 960), bool)
+    seen[:, 560:] = False
+    rgb[:, 560:] = 255
+    layout = Layout("1x1", (Panel("II", 0, 0, 5.0, 115.0, 40.0),))
+    trace = trace_rows(Sheet(rgb, seen), layout)[0]
+    read = np.isfinite(trace.y_mm)
+    assert read[trace.x_mm < 68.0].mean() > 0.95
+    assert not read[trace.x_mm > 70.2].any()

@@ -39,6 +39,13 @@ class Sheet:
     def y_px(self, y_mm: NDArray[np.float64] | float) -> NDArray[np.float64] | float:
         return (y_mm - self.origin_mm[1]) * self.px_per_mm
 
+    def shows(self, x_mm: NDArray[np.float64], y_mm: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Whether the source image reaches to the points (x_mm, y_mm), two arrays of one shape."""
+        height, width = self.seen.shape
+        column, row = (np.rint(at).astype(np.int64) for at in (self.x_px(x_mm), self.y_px(y_mm)))
+        inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+        return np.asarray(inside & self.seen[np.clip(row, 0, height - 1), np.clip(column, 0, width - 1)], np.bool_)
+
     def halved(self) -> Sheet:
         """The same sheet at half its scale, every pixel the mean of four."""
         height, width = (n // 2 for n in self.seen.shape)

@@ -95,8 +95,10 @@ def read_row(sheet: Sheet, panels: tuple[Panel, ...], settings: TraceSettings) -
         presence_logit = (presence_logit + other["presence"][0, ::-1]) / 2
     log_p = log_softmax(line)
     y_px, sigma_px = line_of(log_p)
-    presence = 1 / (1 + np.exp(-presence_logit.astype(float)))
-    return RowRead(strip, strip.columns_mm(), strip.rows_mm(y_px), sigma_px / strip.px_per_mm, presence, log_p)
+    x_mm, y_mm = strip.columns_mm(), strip.rows_mm(y_px)
+    # Beyond the picture the strip is blank, and the network may guess how the line goes on.
+    presence = np.where(sheet.shows(x_mm, y_mm), 1 / (1 + np.exp(-presence_logit.astype(float))), 0.0)
+    return RowRead(strip, x_mm, y_mm, sigma_px / strip.px_per_mm, presence, log_p)
 
 
 def row_path(read: RowRead, panels: tuple[Panel, ...], settings: TraceSettings) -> Trace:

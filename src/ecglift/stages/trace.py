@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import binary_dilation
+from scipy.ndimage import binary_closing
 
 from ecglift.models.pen import features
 from ecglift.models.pen import sigma_mm as laplace_sigma_mm
@@ -30,10 +30,13 @@ _LEAVING_MM: Final = 24.0
 """The tall strip's line is taken where it lies beyond the first, and the other strip's line beyond the second."""
 
 _SHARP_MM: Final = 0.6
-_GROW_MM: Final = 1.5
-"""The chance of a line fades over a millimetre on both sides of an end, the spread of its height leaps where the line
-really ends: measured on captured pages, the leap lies 0.05 mm from it, 0.47 mm inside it the chance falls below one
-half. So a line that was seen goes on up to the second as long as its spread is below the first."""
+_BRIDGED_MM: Final = 3.0
+_LIKELY_SHARE: Final = 0.2
+"""The chance of a line fades over a millimetre on both sides of an end, and after a tall complex that looks like a
+separator it may stay away; the spread of its height leaps within 0.05 mm of where the line really ends. On captured
+pages 98 % of the columns of a panel whose chance is below one half but whose spread is below the first lie within
+0.4 mm of the line, and even wider ones within 1.5 mm. So a row that is seen in more than a fifth of its columns goes
+on where its height is known, and across what lies between, up to the second."""
 
 _PEN_MM: Final = 1.5
 """Corrections are small; a larger one would be another line."""
@@ -112,11 +115,13 @@ def row_path(read: RowRead, panels: tuple[Panel, ...], settings: TraceSettings) 
 
 
 def _seen(read: RowRead, presence: float) -> NDArray[np.bool_]:
-    """(n,) columns with a line: by their chance, and on from those to where the line is lost."""
+    """(n,) columns with a line: by their chance, or by a height that is known."""
     likely = read.presence >= presence
-    reach = round(_GROW_MM / float(np.diff(read.x_mm).mean()))
-    grown = binary_dilation(likely, iterations=reach, mask=likely | (read.sigma_mm < _SHARP_MM))
-    return np.asarray(grown, np.bool_)
+    if likely.mean() < _LIKELY_SHARE:
+        return likely
+    reach = round(0.5 * _BRIDGED_MM / float(np.diff(read.x_mm).mean()))
+    known = np.pad((likely | (read.sigma_mm < _SHARP_MM)) & (read.presence > 0), reach)
+    return np.asarray(binary_closing(known, iterations=reach)[reach:-reach] & (read.presence > 0), np.bool_)
 
 
 def row_features(read: RowRead, path: Trace) -> NDArray[np.float32]:

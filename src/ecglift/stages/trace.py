@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_closing
 
+from ecglift.inkshare import Claim, divided
 from ecglift.models.pen import features
 from ecglift.models.pen import sigma_mm as laplace_sigma_mm
 from ecglift.models.runtime import load, names
-from ecglift.models.strip import Strip, cut_strip, line_of, log_softmax, network_input
+from ecglift.models.strip import COLUMNS_PER_PX, Strip, cut_strip, line_of, log_softmax, network_input
 from ecglift.paper import Layout, Panel
 from ecglift.penline import refine
 from ecglift.sheet import Sheet, Trace
@@ -74,15 +75,39 @@ class RowRead:
 def trace_rows(sheet: Sheet, layout: Layout, settings: TraceSettings | None = None) -> tuple[Trace, ...]:
     """One :class:`Trace` per row of the layout, 16 columns a millimetre, NaN where no line was seen."""
     settings = settings or TraceSettings()
+    rows = layout.rows()
+    reads = [read_row(sheet, row, settings) for row in rows]
+    claims = [_claim(read, row, sheet, settings) for read, row in zip(reads, rows, strict=True)]
     coarse: Sheet | None = None
     traces = []
-    for row in layout.rows():
-        read, baseline, taken = read_row(sheet, row, settings), _baseline_mm(row), None
+    for k, row in enumerate(rows):
+        others, baseline, taken = claims[:k] + claims[k + 1 :], _baseline_mm(row), None
+        read = _without_rivals(reads[k], claims[k], others)
         if float(np.abs(read.y_mm - baseline).max(initial=0.0)) > _TALL_MM:
             coarse = coarse or sheet.halved()
-            read, taken = _with_tall(read, read_row(coarse, row, settings), baseline)
+            tall = read_row(coarse, row, settings)
+            tall = _without_rivals(tall, _claim(tall, row, coarse, settings), [other.pooled() for other in others])
+            read, taken = _with_tall(read, tall, baseline)
         traces.append(_finished(read, row, settings, taken))
     return tuple(traces)
+
+
+def _claim(read: RowRead, panels: tuple[Panel, ...], sheet: Sheet, settings: TraceSettings) -> Claim:
+    """The ink that the row says is its own: its chances between its ends, as far as a line is seen."""
+    joints = _joints_mm(panels)
+    inside = (read.x_mm >= joints[0]) & (read.x_mm <= joints[-1]) & _seen(read, settings.presence)
+    top, left = round(float(sheet.y_px(read.strip.top_mm))), round(float(sheet.x_px(read.strip.left_mm)))
+    return Claim(np.exp(read.log_p) * inside.astype(np.float32), top, left * COLUMNS_PER_PX)
+
+
+def _without_rivals(read: RowRead, own: Claim, others: list[Claim]) -> RowRead:
+    """The row decoded once more without the ink that is rather another row's."""
+    left = divided(own, others)
+    if left is None:
+        return read
+    log_p = np.where(own.chances.any(axis=0), np.log(np.maximum(left, 1e-7)), read.log_p)
+    y_px, sigma_px = line_of(log_p)
+    return replace(read, y_mm=read.strip.rows_mm(y_px), sigma_mm=sigma_px / read.strip.px_per_mm, log_p=log_p)
 
 
 def read_row(sheet: Sheet, panels: tuple[Panel, ...], settings: TraceSettings) -> RowRead:

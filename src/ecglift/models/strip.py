@@ -36,6 +36,9 @@ _LOBE_GAP_PX: Final = 3
 """The window reaches as far as the probability of a row stays above the first, rows below it bridged up to twice the
 second."""
 
+_SPREAD_PX: Final = 3
+"""Rows over which chances are added up for choosing the path."""
+
 _STEP_COST: Final = 0.015
 """Cost in nats of moving the path by one pixel between neighbouring output columns."""
 
@@ -128,8 +131,10 @@ def _followed(log_p: NDArray[np.float32], step_cost: float) -> NDArray[np.int64]
     """The path at full resolution, found on pairs of rows and columns (a quarter of the work), then moved to the
     nearest maximum."""
     rows, columns = log_p.shape
-    pairs = log_p[:, : columns - columns % 2].reshape(rows // 2, 2, columns // 2, 2).max(axis=1)
-    coarse = follow(pairs.mean(axis=2), 2 * step_cost)
+    # A steep line's chances are spread over many rows: each is small, and a path by single rows prefers another line.
+    spread = cv2.GaussianBlur(np.exp(log_p), (1, 4 * _SPREAD_PX + 1), sigmaX=0.1, sigmaY=_SPREAD_PX)
+    even = np.log(spread[:, : columns - columns % 2] + 1e-6)
+    coarse = follow(even.reshape(rows // 2, 2, columns // 2, 2).mean(axis=(1, 3)), 2 * step_cost)
     path = np.repeat(2 * coarse, 2)
     path = np.concatenate([path, path[-1:]])[:columns] if columns % 2 else path
     near = np.clip(path[None, :] + np.arange(-2, 4)[:, None], 0, rows - 1)

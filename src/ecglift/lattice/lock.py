@@ -30,13 +30,14 @@ from ecglift.lattice.cells import (
 )
 from ecglift.lattice.fields import smooth_field
 
-STIFFNESSES: Final = (0.1, 1.0, 10.0, 100.0, 1000.0)
-"""Candidates for the smoothness of the last correction; held-out cells choose."""
+STIFFNESSES: Final = (0.03, 0.1, 0.3, 1.0, 10.0, 100.0, 1e3, 1e4, 1e5, 1e6)
+"""Candidates for the smoothness of the page, from crumpled to rigid; held-out cells choose."""
 
 _FOLD_CELLS: Final = 1.2
 _FOLD_MM: Final = 0.3
-"""Reach and largest size of what a fold does beyond the smooth correction: takes 6 % off the error of the pages'
-places, 10 to 20 % where the paper is folded or crumpled."""
+_FOLDED: Final = 0.98
+"""Reach and largest size of what a fold does beyond the smooth page, and what part of the held-out cells' error may be
+left for it to be believed."""
 
 
 @dataclass(frozen=True)
@@ -230,28 +231,37 @@ def _halves(shape: tuple[int, ...], axis: int) -> tuple[NDArray[np.bool_], NDArr
     return black, ~black
 
 
-def _final_field(shift: Array, weight: Array, axis: int) -> tuple[Array, Array]:
-    """The smooth field of the cells' shifts and half the difference (rows, columns) of the fields from either half of
-    the cells.
-
-    Each half of the cells tells how stiff the other half's field should be.
-    """
+def _trusted(shift: Array, weight: Array) -> Array:
+    """The cells' weights, 1 in the mean of those that have one, without what strays from its neighbours."""
     first = smooth_field(shift, weight, 10.0, robust=True, rounds=3)
     left = np.abs(shift - first)
     scale = 1.4826 * float(np.median(left[weight > 0])) + 1e-6 if (weight > 0).any() else 1.0
     trusted = weight * np.square(np.clip(1 - np.square(left / (6 * scale)), 0, None))
-    unit = float(np.mean(trusted[trusted > 0])) if (trusted > 0).any() else 1.0
-    trusted = trusted / unit
-    black, white = _halves(shift.shape, axis)
+    return np.asarray(trusted / (float(np.mean(trusted[trusted > 0])) if (trusted > 0).any() else 1.0))
+
+
+def _final_field(bend: Array, trusted: Array, axis: int) -> tuple[Array, Array]:
+    """The smooth field of the cells' distances ``bend`` from a flat page, and half the difference (rows, columns) of
+    the fields from either half of the cells.
+
+    Each half of the cells tells how stiff the other half's field should be: a scan's is nearly rigid.
+    """
+    black, white = _halves(bend.shape, axis)
     tried = []
     for stiffness in STIFFNESSES:
-        a, b = smooth_field(shift, trusted * black, stiffness), smooth_field(shift, trusted * white, stiffness)
-        loss = float(np.sum(trusted * np.square(shift - np.where(black, b, a))))
+        a, b = smooth_field(bend, trusted * black, stiffness), smooth_field(bend, trusted * white, stiffness)
+        loss = float(np.sum(trusted * np.square(bend - np.where(black, b, a))))
         tried.append((loss, stiffness, a, b))
     least = min(t[0] for t in tried)
     # The stiffest that predicts the other half as well as the best does.
     _, stiffness, a, b = [t for t in tried if t[0] <= 1.01 * least][-1]
-    return smooth_field(shift, trusted, stiffness), np.abs(a - b) / 2
+    field = smooth_field(bend, trusted, stiffness)
+    left, spread = bend - field, np.abs(a - b) / 2
+    rigid, folded = (
+        float(np.sum(trusted * np.square(left - other)))
+        for other in (0.0, np.where(black, _detail(left, trusted * white), _detail(left, trusted * black)))
+    )
+    return field + _detail(left, trusted) if folded < _FOLDED * rigid else field, spread
 
 
 def _detail(left: Array, weight: Array) -> Array:
@@ -273,21 +283,30 @@ def _finished(ink: NDArray[np.float32], page_map: PageMap, region_px: Box, heavy
     cells = cut_cells(ink, page_map, region_px)
     found = _measured(cells, len(ORDER), 0.0)
     weights = [np.square(_trust(f.strength, cells.coverage)) for f in found]
-    finals = [_final_field(f.shift, weight, k) for k, (f, weight) in enumerate(zip(found, weights, strict=True))]
-    fields = [
-        field + _detail(f.shift - field, weight) for f, weight, (field, _) in zip(found, weights, finals, strict=True)
-    ]
+    # What is made smooth is the way from a flat page to here, not the last step: the steps before were less stiff.
+    centres, off = cells.centres(), np.stack([f.shift for f in found], -1)
+    px, trusted = page_map.to_px(centres), np.stack([_trusted(f.shift, w) for f, w in zip(found, weights, strict=True)])
+    flat = fit_homography((centres - off).reshape(-1, 2), px.reshape(-1, 2), trusted.min(0).ravel() + 1e-6)
+    bend = apply_homography(np.asarray(np.linalg.inv(flat), np.float64), px) - centres + off
+    finals = [_final_field(bend[..., k], trusted[k], k) for k in (0, 1)]
+    bent = np.stack([field for field, _ in finals], -1)
     spreads = [spread for _, spread in finals]
+    smooth = PageMap(
+        flat,
+        (float(cells.x_mm[0]), float(cells.y_mm[0])),
+        CELL_MM,
+        apply_homography(flat, centres + bent) - apply_homography(flat, centres),
+    )
     aligned = np.ones(cells.coverage.shape)
     for harmonics in cells.axes:
         shift, clear = heavy_shift(blurred(harmonics, 1.5))
         aligned = np.minimum(aligned, np.where(np.abs(shift) < 0.5, np.clip((clear - 0.3) / 0.4, 0, 1), 0.0))
     across, down = (_coherence(h, _trust(f.strength, cells.coverage)) for h, f in zip(cells.axes, found, strict=True))
     strength = np.sqrt(found[0].strength * found[1].strength)
-    error = np.stack([f.shift - field for f, field in zip(found, fields, strict=True)], -1)
+    error = bend - bent
     trust = _trust(strength, cells.coverage) * (np.abs(error).max(-1) < 0.3) * (strength > 0.3)
     return Lock(
-        _settled(_corrected(page_map, cells, fields[0], fields[1]), cells.centres(), trust),
+        _settled(smooth, centres, trust),
         strength,
         error,
         np.stack(spreads, -1),

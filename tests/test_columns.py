@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ecglift.reading.columns import Columns, nominal
+from ecglift.reading.columns import Columns, nominal, together
 
 
 def test_columns_that_nearly_last_two_and_a_half_seconds_do() -> None:
@@ -32,3 +32,10 @@ def test_other_lengths_are_left_as_measured() -> None:
 
 def test_speed_decides_what_is_usual() -> None:
     assert nominal(Columns(4, 21.0, 125.4, 125.4), 50.0).pitch_mm == 125.0
+
+
+def test_columns_fill_a_row_of_one_panel_that_lasts_whole_seconds() -> None:
+    found = together({4: Columns(4, 15.4, 61.8, 61.8), 1: Columns(1, 15.1, 250.1, 250.1)}, 25.0)
+    assert found[4] == Columns(4, 15.0, 62.5, 62.5)
+    # Columns of 2.2 s beside a strip of 10 s are not the strip's.
+    assert together({4: Columns(4, 15.0, 55.0, 55.0), 1: Columns(1, 15.0, 250.0, 250.0)}, 25.0)[4].pitch_mm == 55.0

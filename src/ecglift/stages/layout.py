@@ -14,7 +14,7 @@ from ecglift.models.sheetmap import LABELS, TEMPLATE_NAMES, SheetMap, read
 from ecglift.models.words import NAMES, read_words
 from ecglift.paper import TEMPLATES, Layout, Panel, Template
 from ecglift.problem import Problem, fail
-from ecglift.reading.columns import Columns, common_extent, fit_columns, nominal
+from ecglift.reading.columns import Columns, common_extent, fit_columns, together
 from ecglift.reading.hypotheses import (
     CUSTOM,
     Hypothesis,
@@ -147,7 +147,7 @@ def interpret(
         settings.speed_mm_s,
     )
     if not settings.as_measured:
-        columns = {n: nominal(some, speed.value) for n, some in columns.items()}
+        columns = together(columns, speed.value)
     widest = columns[max(columns)]
     gain = _gain(answer, words, pulses, best, views, settings)
     simultaneous = widest.n == 2 and _simultaneous(answer, best, views, widest)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import cv2
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecglift.geometry import PageMap
-from ecglift.lattice.comb import find_combs, follow, integrate, tile_spectra
+from ecglift.lattice.comb import Comb, find_combs, follow, integrate, tile_spectra
 from ecglift.lattice.contrast import ink_contrast, reduced
 
 Box = tuple[float, float, float, float]
@@ -19,6 +19,17 @@ IDEAL_PX_PER_MM: Final = 6.0
 """A tile of 256 px is then 43 mm wide: eight heavy lines, and small against a fold or a bend."""
 
 MAX_PIXELS: Final = 4_000_000
+
+CLEAR: Final = 5.0
+"""Score of a comb that is certainly a grid's."""
+
+_WORTHWHILE: Final = 1.3
+_LARGEST: Final = 3.0
+"""A sheet is looked at alone when that shows it so much larger, and enlarged so much at the most."""
+
+_PICTURE_MM: Final = 450.0
+_DOUBT: Final = 1.5
+"""Longest side of a picture that is filled by its sheet, and the power with which combs count less beyond it."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +53,22 @@ def find_lattice(image: NDArray[np.uint8], pixels: int, angle_deg: tuple[float, 
     small, to_work = reduced(image, pixels)
     ink = ink_contrast(small)
     tiles = tile_spectra(ink)
-    combs = find_combs(tiles, angle_deg)
+    combs = _plausible(find_combs(tiles, angle_deg), ink.shape)
+    if not combs or combs[0][0].score < CLEAR:
+        # A sheet that is small in its picture: once more on the sheet alone, larger.
+        x0, y0, x1, y1 = paper_box(image)
+        factor = float(np.sqrt(pixels / max((x1 - x0) * (y1 - y0), 1.0)))
+        if factor / to_work[0, 0] > _WORTHWHILE:
+            larger, to_larger = _rescaled(image, np.eye(3), (x0, y0, x1, y1), min(factor, _LARGEST))
+            again = tile_spectra(larger)
+            found = _plausible(find_combs(again, angle_deg), larger.shape)
+            if found and (not combs or found[0][0].score > combs[0][0].score):
+                ink, to_work, tiles, combs = larger, to_larger, again, found
     if not combs:
         return None
     comb, row, column = combs[0]
     followed = follow(tiles, comb, row, column)
-    scale = 0.2 / float(np.sqrt(np.linalg.norm(comb.u) * np.linalg.norm(comb.v)))
+    scale = _scale(comb)
     region = followed.region_px(tiles)
     if 0.8 * IDEAL_PX_PER_MM < scale < 1.5 * IDEAL_PX_PER_MM:
         return Found(ink, to_work, integrate(tiles, followed), region, comb.score)
@@ -65,6 +86,35 @@ def find_lattice(image: NDArray[np.uint8], pixels: int, angle_deg: tuple[float, 
     comb, row, column = alike[0]
     followed = follow(tiles, comb, row, column)
     return Found(ink, to_work, integrate(tiles, followed), followed.region_px(tiles), min(first, comb.score))
+
+
+def _scale(comb: Comb) -> float:
+    """Pixels per mm of the picture in which the comb was seen."""
+    return 0.2 / float(np.sqrt(np.linalg.norm(comb.u) * np.linalg.norm(comb.v)))
+
+
+def _plausible(combs: list[tuple[Comb, int, int]], shape: tuple[int, ...]) -> list[tuple[Comb, int, int]]:
+    """The combs by how likely they are a grid's: one by which the picture (h, w) shows far more than a sheet of paper
+    is a screen's pixels, a weave or moiré."""
+    weighed = []
+    for comb, row, column in combs:
+        beyond = max(float(np.log(max(shape) / _scale(comb) / _PICTURE_MM)), 0.0)
+        weighed.append((replace(comb, score=comb.score * float(np.exp(-_DOUBT * beyond))), row, column))
+    return sorted(weighed, key=lambda c: -c[0].score)
+
+
+def paper_box(image: NDArray[np.uint8]) -> Box:
+    """x0, y0, x1, y1 px of the largest bright piece of the picture."""
+    height, width = image.shape[:2]
+    factor = 200 / max(height, width)
+    size = max(round(width * factor), 1), max(round(height * factor), 1)
+    grey = cv2.resize(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA)
+    bright = cv2.morphologyEx((grey > 0.6 * np.percentile(grey, 90)).astype(np.uint8), cv2.MORPH_CLOSE, np.ones((5, 5)))
+    n, _, stats, _ = cv2.connectedComponentsWithStats(bright)
+    if n < 2:
+        return 0.0, 0.0, width - 1.0, height - 1.0
+    x, y, w, h = stats[1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA])), :4] / factor
+    return float(x), float(y), min(float(x + w), width - 1.0), min(float(y + h), height - 1.0)
 
 
 def _rescaled(

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecglift.geometry import PageMap
+from ecglift.lattice.search import paper_box
 from ecglift.paper import Layout
 from ecglift.problem import StageError, fail
 from ecglift.reading.marks import Pulse
@@ -56,7 +57,7 @@ Reader = Callable[[PageMap, Box], Marks]
 def find_scale(image: NDArray[np.uint8], read: Reader) -> tuple[PageMap, Box]:
     """The map of a page without a grid, (h, w, 3) uint8, and the bounds of its paper; StageError "grid-not-found" when
     no ECG is read at any likely scale."""
-    box = _paper_box(image)
+    box = paper_box(image)
     angle = _turn_deg(image, box)
     best: tuple[float, float, float] | None = None
     longest = max(box[2] - box[0], box[3] - box[1])
@@ -130,20 +131,6 @@ def _bounds(page_map: PageMap, box: Box) -> Box:
     corners = page_map.to_mm(np.array([[box[0], box[1]], [box[2], box[1]], [box[2], box[3]], [box[0], box[3]]], float))
     low, high = corners.min(axis=0), corners.max(axis=0)
     return float(low[0]), float(low[1]), float(high[0]), float(high[1])
-
-
-def _paper_box(image: NDArray[np.uint8]) -> Box:
-    """x0, y0, x1, y1 px of the largest bright piece of the picture."""
-    height, width = image.shape[:2]
-    factor = 200 / max(height, width)
-    size = max(round(width * factor), 1), max(round(height * factor), 1)
-    grey = cv2.resize(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA)
-    bright = cv2.morphologyEx((grey > 0.6 * np.percentile(grey, 90)).astype(np.uint8), cv2.MORPH_CLOSE, np.ones((5, 5)))
-    n, _, stats, _ = cv2.connectedComponentsWithStats(bright)
-    if n < 2:
-        return 0.0, 0.0, width - 1.0, height - 1.0
-    x, y, w, h = stats[1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA])), :4] / factor
-    return float(x), float(y), min(float(x + w), width - 1.0), min(float(y + h), height - 1.0)
 
 
 def _turn_deg(image: NDArray[np.uint8], box: Box) -> float:

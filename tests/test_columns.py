@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from ecglift.reading.columns import Columns, nominal, together
+from ecglift.reading.columns import Columns, fit_columns, nominal, together
+from ecglift.reading.hypotheses import RowView
+from ecglift.reading.marks import Edge, Row
 
 
 def test_columns_that_nearly_last_two_and_a_half_seconds_do() -> None:
@@ -32,6 +34,16 @@ def test_other_lengths_are_left_as_measured() -> None:
 
 def test_speed_decides_what_is_usual() -> None:
     assert nominal(Columns(4, 21.0, 125.4, 125.4), 50.0).pitch_mm == 125.0
+
+
+def test_a_page_cut_off_in_its_last_column_has_columns_where_its_names_say() -> None:
+    seen = ((15.0, 0.6), (77.5, 0.6), (134.4, 0.4), (140.1, 0.6), (202.4, 0.6))
+    starts = tuple(Edge(x, chance) for x, chance in seen)
+    row = Row(40.0, 14.8, 250.0, 235.0, 1.0)
+    views = [RowView(row, starts, (Edge(250.2, 0.7),), ())] * 3
+    names = [(k, 14.0 + 62.3 * k, 0.9) for k in range(4)]
+    found = fit_columns(views, [0, 1, 2], 4, (14.9, 250.2), names)
+    assert [found.start_mm(k) for k in range(4)] == pytest.approx([15.0, 77.5, 140.0, 202.5], abs=0.3)
 
 
 def test_columns_fill_a_row_of_one_panel_that_lasts_whole_seconds() -> None:

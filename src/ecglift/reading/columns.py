@@ -24,6 +24,10 @@ _HEAVY_MM: Final = 0.3
 """Columns that begin this near to a line of the 5 mm grid begin on it. A start is found to 0.1 mm, seldom worse than
 0.28; one page in three or more is laid out on its grid, and one in eight comes this near by chance."""
 
+_CUT_MM: Final = 5.0
+_AT_MM: Final = 1.5
+"""What names say is tried when it differs that much from the rows' length; an edge so near to a column's is its own."""
+
 _SAME_LENGTH: Final = 0.03
 """Relative difference up to which columns are as long together as a row of one panel that lasts whole seconds."""
 
@@ -60,12 +64,44 @@ def common_extent(views: Sequence[RowView]) -> tuple[float, float]:
     return float(np.median(first)), float(np.median(last))
 
 
-def fit_columns(views: Sequence[RowView], rows: Sequence[int], n: int, extent: tuple[float, float]) -> Columns:
-    """The columns of the given rows, from the edges near where ``n`` equal columns over ``extent`` would have them.
+def fit_columns(
+    views: Sequence[RowView],
+    rows: Sequence[int],
+    n: int,
+    extent: tuple[float, float],
+    named: Sequence[tuple[int, float, float]] = (),
+) -> Columns:
+    """The columns of the given rows, from the edges near where ``n`` equal columns over ``extent`` would have them, or
+    near where the names say that they are: on a cropped page the last one is not whole.
 
-    Weighted least squares over all rows; twice, the second time with what agrees with the first within 2 mm.
+    ``named``: (column, start in mm by its name, chance) of every name that was read.
     """
-    x0, x1 = extent
+    fits = [_fitted(views, rows, n, extent, extent)]
+    if n > 1 and len({column for column, _, _ in named}) == n:
+        column, start, chance = (np.array(values, float) for values in zip(*named, strict=True))
+        pitch, x0 = np.polyfit(column, start, 1, w=np.sqrt(chance))
+        if abs(n * pitch - (extent[1] - extent[0])) > _CUT_MM:
+            fits.append(_fitted(views, rows, n, (float(x0), float(x0 + n * pitch)), extent))
+    return max(fits, key=lambda fit: _seen(views, rows, fit))
+
+
+def _seen(views: Sequence[RowView], rows: Sequence[int], columns: Columns) -> float:
+    """Chances of the edges, over all rows, that stand where ``columns`` begin and end, less the farther off."""
+    places = {columns.start_mm(k) for k in range(columns.n)} | {columns.end_mm(k) for k in range(columns.n)}
+    edges = [edge for k in rows for edge in (*views[k].starts, *views[k].ends)]
+    return sum(edge.chance * max(1 - min(abs(edge.x_mm - x) for x in places) / _AT_MM, 0.0) for edge in edges)
+
+
+def _fitted(
+    views: Sequence[RowView], rows: Sequence[int], n: int, guess_mm: tuple[float, float], extent: tuple[float, float]
+) -> Columns:
+    """Weighted least squares over the edges of all rows; three times, with what agrees ever better.
+
+    ``guess_mm``: from where to where the columns are thought to be; ``extent``: as far as the rows are seen. Where they
+    are cut off no column begins or ends.
+    """
+    x0, x1 = guess_mm
+    cut = x0 < extent[0] - _CUT_MM, x1 > extent[1] + _CUT_MM
     pitch, width = (x1 - x0) / n, (x1 - x0) / n
     reach = 0.2 * pitch
     support = 0
@@ -74,6 +110,8 @@ def fit_columns(views: Sequence[RowView], rows: Sequence[int], n: int, extent: t
         for k in rows:
             for edges, is_end in ((views[k].starts, 0.0), (views[k].ends, 1.0)):
                 for column in range(n):
+                    if (cut[0] and column == 0 and not is_end) or (cut[1] and column == n - 1 and is_end):
+                        continue
                     expected = x0 + column * pitch + is_end * width
                     near = [e for e in edges if abs(e.x_mm - expected) < reach]
                     if near:

@@ -282,7 +282,12 @@ def _columns(best: Hypothesis, views: list[RowView], extent: tuple[float, float]
     out = {}
     for n in sorted({cell.n_columns for cell in best.cells}):
         rows = sorted({cell.row for cell in best.cells if cell.n_columns == n})
-        out[n] = fit_columns(views, rows, n, extent)
+        named = [
+            (cell.column, cell.label.panel_x_mm, cell.label.chance)
+            for cell in best.cells
+            if cell.n_columns == n and cell.label is not None and cell.label.chance > 0.3
+        ]
+        out[n] = fit_columns(views, rows, n, extent, named)
     return out
 
 

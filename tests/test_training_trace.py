@@ -15,10 +15,19 @@ from ecglift.press.compose import compose  # noqa: E402
 from ecglift.press.noise import Noise  # noqa: E402
 from ecglift.press.patients import simulate  # noqa: E402
 from ecglift.press.style import competition_style  # noqa: E402
-from ecglift.training.crops import CROP_PX, captured_crops, draw_crop, overprinted, row_curve, varied  # noqa: E402
+from ecglift.training.crops import (  # noqa: E402
+    CROP_PX,
+    captured_crops,
+    crowded,
+    draw_crop,
+    overprinted,
+    row_curve,
+    varied,
+)
 from ecglift.training.export import export, load_weights  # noqa: E402
 from ecglift.training.network import TraceNetwork  # noqa: E402
-from ecglift.training.trace import crop_db, line_loss, middle_half  # noqa: E402
+from ecglift.training.signals import pacing_spikes  # noqa: E402
+from ecglift.training.trace import crop_db, line_loss, middle_half, settle  # noqa: E402
 
 pytestmark = pytest.mark.train
 
@@ -139,6 +148,33 @@ def test_exported_file_is_the_checkpoint(tmp_path: Path) -> None:
         torch.testing.assert_close(again.eval()(inputs)[0], model.eval()(inputs)[0])
     with pytest.raises(ValueError, match="lacks the weights"):
         load_weights(TraceNetwork((8, 8, 8, 8, 8, 8)), tmp_path / "model.onnx")
+
+
+def test_settled_normalisations_are_the_mean_of_all_batches() -> None:
+    torch.manual_seed(0)
+    model = TraceNetwork((8, 8, 8, 8, 8))
+    strips = [torch.full((2, STRIP_PX, 64, 3), grey, dtype=torch.uint8) for grey in (40, 200)]
+    means = []
+    for strip in strips:
+        settle(model, [strip])
+        means.append(model.body.stem[1].running_mean.clone())
+    settle(model, strips)
+    torch.testing.assert_close(model.body.stem[1].running_mean, (means[0] + means[1]) / 2)
+    assert model.body.stem[1].momentum == 0.1
+
+
+def test_pacing_spikes_are_narrow_and_of_each_lead_s_height() -> None:
+    spikes = pacing_spikes(np.random.default_rng(3), 5000, 500.0)
+    at = np.flatnonzero(spikes[0])
+    assert 8 <= len(at) <= 40
+    assert len(np.unique(np.round(spikes[:, at[0]], 3))) == 12
+
+
+def test_crowded_rows_stand_nearer() -> None:
+    style = competition_style()
+    nearer = crowded(np.random.default_rng(1), style)
+    assert nearer.rows_mm[0] == style.rows_mm[0]
+    assert 0.5 < (nearer.rows_mm[1] - nearer.rows_mm[0]) / (style.rows_mm[1] - style.rows_mm[0]) < 0.9
 
 
 def test_a_few_steps_learn_one_crop(page) -> None:

@@ -12,8 +12,9 @@ import argparse
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ from ecglift.training.signals import Signals, load_signals
 
 _NEAR = torch.arange(-4, 6)
 _WINDOW = torch.arange(-40, 41)
+_SETTLING = 30  # batches
 _SHELF = 1500  # crops kept by a worker for replay: 0.6 GB
 
 
@@ -191,6 +193,26 @@ def validation_crops(signals: Signals, n: int) -> list[Crop]:
     return crops
 
 
+def settle(model: TraceNetwork, strips: Iterable[Tensor]) -> None:
+    """Measure the normalisations anew on ``strips`` (n, STRIP_PX, w, 3) uint8, each as good as the others.
+
+    While training they remember the last few batches only, most of them of half strips. Settled on whole ones, a
+    network was better by 0.9 dB in the mean of the validation crops.
+    """
+    norms = [part for part in model.modules() if isinstance(part, torch.nn.BatchNorm2d)]
+    usual = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the mean of all
+    model.train()
+    device = next(model.parameters()).device
+    with torch.no_grad():
+        for strip in strips:
+            model(strip.to(device).permute(0, 3, 1, 2).float())
+    for norm, momentum in zip(norms, usual, strict=True):
+        norm.momentum = momentum
+
+
 def train(
     signals: Signals,
     held_out: Signals,
@@ -223,7 +245,8 @@ def train(
     crops = validation_crops(held_out, 64)
     log = (out / "log.jsonl").open("a")
     begun, step, last_check, last_save = time.monotonic(), 0, 0.0, 0.0
-    for rgb, y in loader:
+    stream = iter(loader)
+    for rgb, y in stream:
         minutes = (time.monotonic() - begun) / 60
         done = minutes / recipe.minutes
         if done >= 1:
@@ -264,6 +287,7 @@ def train(
         if minutes - last_save > 5:
             last_save = minutes
             torch.save(model.state_dict(), out / "checkpoint.pt")
+    settle(model, (rgb for rgb, _ in islice(stream, _SETTLING)))
     torch.save(model.state_dict(), out / "checkpoint.pt")
     scores = validate(model, crops, device)
     example = np.stack([c.rgb for c in crops[:2]])

@@ -52,6 +52,13 @@ def test_another_speed_moves_the_columns_in_time_and_is_said() -> None:
     printed_speed = find_tempo(replace(late, speed_how="printed"), traces)
     assert printed_speed.layout.speed_mm_s == 25.0
     assert {problem.code for problem in printed_speed.problems} <= {"speed-conflict"}
+    # Print that may be misread gives way to clear lines, clear print does not.
+    unclear, clear = (-12.0, -4.0, 0.0), (-12.0, 0.0, -12.0)
+    fast = replace(layout, speed_mm_s=50.0, speed_how="printed")
+    assert find_tempo(replace(late, speed_how="printed"), traces, clear).layout.speed_mm_s == 25.0
+    assert find_tempo(fast, traces, unclear).layout.speed_mm_s == 50.0
+    slow = replace(layout, speed_mm_s=25.0, speed_how="printed")
+    assert find_tempo(slow, traces, (-12.0, 1.0, 0.0)).layout.speed_mm_s == 50.0
     told = find_tempo(replace(late, speed_how="given"), traces)
     assert (told.layout.speed_mm_s, told.log_p, told.problems) == (25.0, (), ())
 

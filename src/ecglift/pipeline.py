@@ -270,10 +270,10 @@ def _names(settings: Settings, reading: SheetReading, traces: tuple[Trace, ...])
     return find_names(reading.layout, traces, keep_order=settings.layout is not None)
 
 
-def _tempo(settings: Settings, names: Names, traces: tuple[Trace, ...]) -> Tempo:
+def _tempo(settings: Settings, reading: SheetReading, names: Names, traces: tuple[Trace, ...]) -> Tempo:
     from ecglift.stages.tempo import find_tempo
 
-    return find_tempo(names.layout, traces)
+    return find_tempo(names.layout, traces, reading.speed_log_odds)
 
 
 def _signal(settings: Settings, tempo: Tempo, traces: tuple[Trace, ...]) -> Recording:
@@ -315,7 +315,7 @@ def _vector(settings: Settings, page: SourcePage) -> tuple[Grid, SheetReading, t
 
 _TO_MILLIVOLTS: Final = (
     Step("names", _names, ("reading", "traces"), ("names",)),
-    Step("tempo", _tempo, ("names", "traces"), ("tempo",)),
+    Step("tempo", _tempo, ("reading", "names", "traces"), ("tempo",)),
     Step("signal", _signal, ("tempo", "traces"), ("signal",)),
     Step("check", _check, ("tempo", "signal"), ("checks",)),
     Step("correct", _correct, ("signal", "checks"), ("corrected",)),

@@ -93,7 +93,8 @@ class SheetReading:
     turned clockwise to stand upright (:func:`ecglift.reading.turn.turn_sheet` does it, and ``turn_map`` the same with
     its map).
     ``pulses``: the calibration pulses seen. ``hypotheses``: name and probability of the best arrangements. ``told``: a
-    person has set the names, and nothing that the lines show changes them any more.
+    person has set the names, and nothing that the lines show changes them any more. ``speed_log_odds``: as in
+    :class:`ecglift.reading.scales.Scale`.
     """
 
     layout: Layout
@@ -102,6 +103,7 @@ class SheetReading:
     pulses: tuple[Pulse, ...] = ()
     hypotheses: tuple[tuple[str, float], ...] = ()
     told: bool = False
+    speed_log_odds: tuple[float, ...] = ()
 
 
 def find_layout(sheet: Sheet, settings: LayoutSettings | None = None) -> SheetReading:
@@ -167,7 +169,7 @@ def interpret(
         float(chances[0] - second[1]),
     )
     problems = (*_doubts(best, views, chances, settings), *speed.problems, *gain.problems)
-    return SheetReading(layout, 0, problems, pulses, names)
+    return SheetReading(layout, 0, problems, pulses, names, speed_log_odds=speed.log_odds)
 
 
 def _upright(sheet: Sheet) -> tuple[SheetMap, WordReader, int]:

@@ -14,13 +14,16 @@ from ecglift.problem import Problem
 from ecglift.sheet import Trace
 
 STAGE: Final = "tempo"
-_OVERRULES: Final = 4.0
-"""Nats by which the lines must prefer another speed to one that was assumed. Of held-out pieces this finds 72 % of
-those at 50 mm/s and 77 % of those at 12.5, and is wrong about 0.2 % of those at 25."""
+_USUAL: Final = (-3.0, -0.14, -2.5)
+"""Log chance of each of SPEEDS_MM_S where nothing else is known."""
 _CONTRADICTS: Final = 6.0
-"""The same for a speed that is printed: then it is only said."""
-_MANY: Final = 6
-"""Fewer lines than this must say so more clearly: a single lead of an unusual heart misled by 8 nats."""
+"""Nats by which the lines must prefer another speed than the one that is used for this to be said."""
+_MOST: Final = 8.0
+"""What the lines can say at the most, in nats: as much as print that is read without doubt."""
+_MARGIN: Final = 0.5
+"""Nats by which another speed must be likelier than the one that the sheet was read with."""
+_MANY: Final = 4
+"""Fewer lines than this say less: a single lead of an unusual heart misled by 8 nats."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +35,13 @@ class Tempo:
     problems: tuple[Problem, ...] = ()
 
 
-def find_tempo(layout: Layout, traces: tuple[Trace, ...]) -> Tempo:
-    """``layout`` with another speed where the lines clearly contradict one that was not read in print or told."""
+def find_tempo(layout: Layout, traces: tuple[Trace, ...], log_odds: tuple[float, ...] = ()) -> Tempo:
+    """``layout`` with another speed where that is likelier by the lines and all that was read; a speed that was told
+    stays.
+
+    ``log_odds``: what print, pulses and columns say for each of SPEEDS_MM_S, in nats; () when nothing is known of it:
+    then a printed speed stays as well.
+    """
     if layout.speed_how == "given" or layout.speed_mm_s not in SPEEDS_MM_S:
         return Tempo(layout)
     by_row = {trace.row: trace for trace in traces if len(trace.x_mm) > 1}
@@ -48,18 +56,19 @@ def find_tempo(layout: Layout, traces: tuple[Trace, ...]) -> Tempo:
     if seen is None:
         return Tempo(layout)
     log_p = load("tempo").run({"features": seen[None]})["speed"][0].astype(float)
-    best = int(log_p.argmax())
-    speed, now = SPEEDS_MM_S[best], layout.speed_mm_s
-    odds = float(log_p[best] - log_p[SPEEDS_MM_S.index(now)])
     said = tuple(round(float(v), 3) for v in log_p)
-    looks = f"the shape of the lines is that of {speed:g} mm/s"
-    doubt = max(1.0, _MANY / len(lines))
-    if layout.speed_how in ("assumed", "pulse") and odds > _OVERRULES * doubt:
-        text = f"no paper speed is printed, and {looks}, not {now:g}, which would be usual; check with --speed"
-        return Tempo(at_speed(layout, speed), said, (Problem("speed-guessed", STAGE, text),))
-    if odds > _CONTRADICTS * doubt:
-        text = f"{now:g} mm/s was read, but {looks}; {now:g} mm/s is used, check with --speed"
-        return Tempo(layout, said, (Problem("speed-conflict", STAGE, text),))
+    now = SPEEDS_MM_S.index(layout.speed_mm_s)
+    lines_say = np.maximum(log_p - log_p.max(), -_MOST) / max(1.0, _MANY / len(lines))
+    together = lines_say + np.array(log_odds or _USUAL)
+    best = int(together.argmax())
+    if (log_odds or layout.speed_how != "printed") and together[best] - together[now] > _MARGIN:
+        speed = SPEEDS_MM_S[best]
+        text = f"{speed:g} mm/s fits the shape of the lines and what was read better than {layout.speed_mm_s:g};"
+        return Tempo(at_speed(layout, speed), said, (Problem("speed-guessed", STAGE, f"{text} check with --speed"),))
+    likely = int(log_p.argmax())
+    if lines_say[likely] - lines_say[now] > _CONTRADICTS:
+        text = f"{layout.speed_mm_s:g} mm/s is used, but the lines have the shape of {SPEEDS_MM_S[likely]:g} mm/s;"
+        return Tempo(layout, said, (Problem("speed-conflict", STAGE, f"{text} check with --speed"),))
     return Tempo(layout, said)
 
 

@@ -14,6 +14,9 @@ from ecglift.reading.hypotheses import RowView
 _CONTIGUOUS_MM: Final = 0.8
 """Panels whose pitch and width differ by less touch each other."""
 
+_TOUCH_MM: Final = 1.0
+"""How near to a place an edge must be to stand for it."""
+
 _NOMINAL_S: Final = 0.5
 _NOMINAL_MM: Final = 0.5
 """Columns last whole multiples of the first, in seconds, when they are that near to one. Three makers' printouts and
@@ -92,6 +95,18 @@ def _seen(views: Sequence[RowView], rows: Sequence[int], columns: Columns) -> fl
     return sum(edge.chance * max(1 - min(abs(edge.x_mm - x) for x in places) / _AT_MM, 0.0) for edge in edges)
 
 
+def _touch(views: Sequence[RowView], rows: Sequence[int], columns: Columns) -> bool:
+    """Whether columns end where the next ones start rather than where their fitted width says: the last one's end, on
+    a torn page the same in all rows, may have pulled it."""
+
+    def ends_at(x_mm: float, k: int) -> float:
+        return max((edge.chance for edge in views[k].ends if abs(edge.x_mm - x_mm) < _TOUCH_MM), default=0.0)
+
+    inner = [(k, column) for k in rows for column in range(columns.n - 1)]
+    touching = sum(ends_at(columns.start_mm(column + 1), k) for k, column in inner)
+    return touching > sum(ends_at(columns.end_mm(column), k) for k, column in inner)
+
+
 def _fitted(
     views: Sequence[RowView], rows: Sequence[int], n: int, guess_mm: tuple[float, float], extent: tuple[float, float]
 ) -> Columns:
@@ -129,7 +144,7 @@ def _fitted(
         solution = np.linalg.lstsq(np.array(a) * weight[:, None], np.array(b) * weight, rcond=None)[0]
         x0, pitch, width = (float(v) for v in solution)
         support = len(a) - len(guess)
-    if n == 1 or abs(pitch - width) < _CONTIGUOUS_MM:
+    if n == 1 or abs(pitch - width) < _CONTIGUOUS_MM or _touch(views, rows, Columns(n, x0, pitch, width)):
         width = pitch if n > 1 else width
     return Columns(n, x0, pitch, width, support)
 

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ from ecglift.leads import LEADS
 from ecglift.press import benchmark
 from ecglift.press.benchmark import Item, PageScore
 from ecglift.press.capture import COMPETITION_KINDS
+from ecglift.press.compose import compose
+from ecglift.press.style import competition_style
 from ecglift.recording import Recording
 
 
@@ -115,13 +118,18 @@ def a_score(type_: str, snr_db: float, status: str = "ok") -> PageScore:
         type_,
         snr_db,
         status,
-        "3x4+1",
-        "3x4+1",
-        True,
-        (0.02, 0.1),
-        0.0,
-        (),
-        1.5,
+        layout="3x4+1",
+        layout_found="3x4+1",
+        layout_right=True,
+        names_right=True,
+        speed_mm_s=(25.0, 25.0),
+        gain_mm_mv=(10.0, 20.0),
+        starts_right=True,
+        told=True,
+        place_mm=(0.02, 0.1),
+        scale_error=0.0,
+        problems=(),
+        seconds=1.5,
     )
 
 
@@ -138,6 +146,26 @@ def test_the_table_says_what_the_pages_say() -> None:
     assert rows["simulated: clean"][:7] == ["2", "25.00", "25.00", "20.00", "0%", "0", "27.40"]
     assert rows["simulated: photo"][:6] == ["1", "0.00", "0.00", "0.00", "100%", "1"]
     assert rows["**simulated: competition's layout**"][0] == "3"
+    assert rows["simulated: clean"][8:12] == ["100%", "100%", "100%, 0%", "100%"]
+
+
+def test_a_verdict_on_a_layout_looks_at_every_name_and_start() -> None:
+    page = compose(
+        np.random.default_rng(3), np.zeros((12, 5000), np.float32), 500.0, competition_style(np.random.default_rng(3))
+    )
+    true = page.layout
+    verdict = benchmark.layout_verdict(true, true)
+    assert verdict["names_right"]
+    assert verdict["starts_right"]
+    late = replace(true, panels=tuple(replace(p, start_s=p.start_s + 0.2) for p in true.panels))
+    assert benchmark.layout_verdict(late, true)["starts_right"] is False
+    first, second, *others = true.panels
+    swapped = replace(true, panels=(replace(first, lead=second.lead), replace(second, lead=first.lead), *others))
+    verdict = benchmark.layout_verdict(swapped, true)
+    assert verdict["layout_right"]
+    assert not verdict["names_right"]
+    assert verdict["starts_right"] is None
+    assert benchmark.layout_verdict(None, true)["layout_found"] is None
 
 
 def test_a_table_is_put_between_its_markers(tmp_path: Path) -> None:

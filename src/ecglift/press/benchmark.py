@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from ecglift.geometry import PageMap, Points
 from ecglift.kaggle import without_gaps
 from ecglift.metrics import image_snr_db, score
-from ecglift.paper import TEMPLATES
+from ecglift.paper import TEMPLATES, Layout
 from ecglift.press.capture import COMPETITION_KINDS, KINDS, Capture, CaptureSettings, capture
 from ecglift.press.compose import compose
 from ecglift.press.patients import simulate
@@ -50,6 +50,8 @@ COMPETITION_FS_HZ: Final = (250.0, 256.0, 500.0, 512.0, 1000.0, 1025.0)
 _DPI_200: Final = 200 / 25.4
 _SCANS: Final = ("colour_scan", "bw_scan", "mould_colour", "mould_bw")
 _POOR_DB: Final = 10.0
+_START_S: Final = 0.1
+"""A panel that begins this near to its true time is at its place."""
 
 
 @dataclass(frozen=True)
@@ -183,7 +185,10 @@ class PageScore:
 
     ``snr_db``: the competition's score of the image (0 for a page that was not read); ``place_mm``: median and 95th
     percentile of the found map's error along the traces, but for a shift of the origin, None when no map was found;
-    ``layout_right``: the layout's name and leads agree; ``problems``: codes. ``seconds`` of wall time.
+    ``layout_right``: the layout's name and leads agree; ``names_right``: every panel's lead and polarity, too;
+    ``speed_mm_s``, ``gain_mm_mv``: what is true and what was found, None where no layout was; ``starts_right``: every
+    panel begins within 0.1 s of its true time, None where the names are wrong; ``told``: speed and gain are printed or
+    pulsed. ``problems``: codes. ``seconds`` of wall time.
     """
 
     id: str
@@ -195,6 +200,11 @@ class PageScore:
     layout: str
     layout_found: str | None
     layout_right: bool
+    names_right: bool
+    speed_mm_s: tuple[float, float | None]
+    gain_mm_mv: tuple[float, float | None]
+    starts_right: bool | None
+    told: bool
     place_mm: tuple[float, float] | None
     scale_error: float | None
     problems: tuple[str, ...]
@@ -226,6 +236,35 @@ def place_error(found: PageMap, px: Points, mm: Points) -> _Place:
     return {"place_mm": (float(median), float(high)), "scale_error": spread[0] / max(spread[1], 1e-9) - 1}
 
 
+class _Verdict(TypedDict):
+    layout: str
+    layout_found: str | None
+    layout_right: bool
+    names_right: bool
+    speed_mm_s: tuple[float, float | None]
+    gain_mm_mv: tuple[float, float | None]
+    starts_right: bool | None
+
+
+def layout_verdict(found: Layout | None, true: Layout) -> _Verdict:
+    """What is right of a layout that was found, as in :class:`PageScore`."""
+
+    def names(layout: Layout) -> list[list[tuple[str, int]]]:
+        return [[(p.lead, p.polarity) for p in row] for row in layout.rows()]
+
+    right = found is not None and names(found) == names(true)
+    pairs = zip(found.panels if found and right else (), true.panels, strict=False)
+    return {
+        "layout": true.name,
+        "layout_found": found.name if found else None,
+        "layout_right": found is not None and found.name == true.name and found.leads == true.leads,
+        "names_right": right,
+        "speed_mm_s": (true.speed_mm_s, found.speed_mm_s if found else None),
+        "gain_mm_mv": (true.gain_mm_mv, found.gain_mm_mv if found else None),
+        "starts_right": all(abs(a.start_s - b.start_s) < _START_S for a, b in pairs) if right else None,
+    }
+
+
 Digitize = Callable[[Path, float], Recording]
 """A function of a picture's path and a sampling rate in Hz that reads the picture."""
 
@@ -233,8 +272,7 @@ Digitize = Callable[[Path, float], Recording]
 @dataclass(frozen=True)
 class _Read:
     recording: Recording
-    layout: str | None = None
-    leads: tuple[str, ...] = ()
+    layout: Layout | None = None
     map: PageMap | None = None
 
 
@@ -247,10 +285,7 @@ def _by_pipeline(path: Path, truth: Truth, oracle: bool) -> _Read:
     page = next(iter(open_pages(path)))
     fresh = Run(page.name, digitizer.settings, page)
     run = digitizer.go_on(_given(fresh, truth)) if oracle else digitizer.read(page)
-    layout, grid = run.layout, run.grid
-    return _Read(
-        run.recording, layout.name if layout else None, layout.leads if layout else (), grid.map if grid else None
-    )
+    return _Read(run.recording, run.layout, run.grid.map if run.grid else None)
 
 
 def _given(run: Any, truth: Truth) -> Any:
@@ -296,13 +331,11 @@ def _scored(job: tuple[dict[str, Any], Path, Digitize | None, bool]) -> PageScor
         row["kind"],
         round(image_snr_db(truth.mv, without_gaps(recording), truth.fs_hz), 4) if len(recording) else 0.0,
         recording.status,
-        truth.layout.name,
-        read.layout,
-        read.layout == truth.layout.name and read.leads == truth.layout.leads,
-        place["place_mm"],
-        place["scale_error"],
-        tuple(problem.code for problem in recording.problems),
-        round(seconds, 3),
+        **layout_verdict(read.layout, truth.layout),
+        told=bool(truth.values["page"].get("speed_printed")) or truth.values["page"].get("pulse", "none") != "none",
+        **place,
+        problems=tuple(problem.code for problem in recording.problems),
+        seconds=round(seconds, 3),
     )
 
 
@@ -361,6 +394,7 @@ def read_scores(path: str | Path) -> list[PageScore]:
     for row in rows:
         row["problems"] = tuple(row["problems"])
         row["place_mm"] = None if row["place_mm"] is None else tuple(row["place_mm"])
+        row["speed_mm_s"], row["gain_mm_mv"] = tuple(row["speed_mm_s"]), tuple(row["gain_mm_mv"])
     return [PageScore(**row) for row in rows]
 
 
@@ -375,6 +409,9 @@ _COLUMNS: Final = (
     "official",
     "place mm (median, 95 %)",
     "layout right",
+    "names",
+    "speed, gain",
+    "starts",
     "s a page",
 )
 _HEAD: Final = f"| {' | '.join(_COLUMNS)} |\n|---|{'---:|' * (len(_COLUMNS) - 1)}\n"
@@ -410,7 +447,9 @@ def _row(name: str, scores: Sequence[PageScore]) -> str:
     failed = sum(s.status == "failed" for s in scores)
     places = np.array([s.place_mm for s in scores if s.place_mm is not None]).reshape(-1, 2)
     place = f"{np.median(places[:, 0]):.3f}, {np.percentile(places[:, 1], 95):.2f}" if len(places) else "–"
-    right = f"{sum(s.layout_right for s in scores) / len(scores):.0%}" if any(s.layout_found for s in scores) else "–"
+    read = [s for s in scores if s.layout_found]
+    speeds = [s.speed_mm_s for s in read if s.told]
+    gains = [s.gain_mm_mv for s in read if s.told]
     cells: Iterable[str] = (
         name,
         str(len(scores)),
@@ -421,10 +460,17 @@ def _row(name: str, scores: Sequence[PageScore]) -> str:
         str(failed),
         f"{summary.official_db:.2f}",
         place,
-        right,
+        _share([s.layout_right for s in scores] if read else []),
+        _share([s.names_right for s in scores] if read else []),
+        f"{_share([a == b for a, b in speeds])}, {_share([a == b for a, b in gains])}",
+        _share([bool(s.starts_right) for s in read if s.names_right]),
         f"{np.mean([s.seconds for s in scores]):.2f}",
     )
     return "| " + " | ".join(cells) + " |\n"
+
+
+def _share(right: Sequence[bool]) -> str:
+    return f"{sum(right) / len(right):.0%}" if right else "–"
 
 
 def write_into(document: str | Path, markdown: str, marker: str) -> None:

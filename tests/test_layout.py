@@ -122,13 +122,6 @@ def test_gaps_between_columns_are_kept() -> None:
     assert panels[2].start_s == pytest.approx(5.0, abs=0.02)
 
 
-@pytest.mark.parametrize("simultaneous", [False, True])
-def test_columns_that_show_the_same_beats_start_together(simultaneous: bool) -> None:
-    page = _page(replace(_style("6x2"), simultaneous=simultaneous, column_s=4.9))
-    starts = {p.start_s for p in _read(page).layout.panels}
-    assert (len(starts) == 1) == simultaneous
-
-
 def test_unlabelled_sheet_is_read_and_said_to_be_assumed() -> None:
     reading = _read(_without_labels(_page(_style("3x4+1"))))
     assert reading.layout.name == "3x4+1"

@@ -264,10 +264,14 @@ def _trace(settings: Settings, sheet: Sheet, reading: SheetReading) -> tuple[Tra
 
 def _names(settings: Settings, reading: SheetReading, traces: tuple[Trace, ...]) -> Names:
     from ecglift.stages.names import Names, find_names
+    from ecglift.stages.starts import find_starts
 
     if reading.told:
         return Names(reading.layout)
-    return find_names(reading.layout, traces, keep_order=settings.layout is not None)
+    layout = reading.layout
+    if reading.together_log_odds is not None:
+        layout = find_starts(layout, traces, reading.together_log_odds)
+    return find_names(layout, traces, keep_order=settings.layout is not None)
 
 
 def _tempo(settings: Settings, reading: SheetReading, names: Names, traces: tuple[Trace, ...]) -> Tempo:

@@ -300,7 +300,8 @@ def _given(run: Any, truth: Truth) -> Any:
     bounds = seen_box_mm(inverse(truth.map, (height, width), 32), page_width, page_height, margin_mm=0.0)
     x, y = truth.map.px_per_mm(np.array([(bounds[0] + bounds[2]) / 2, (bounds[1] + bounds[3]) / 2]))
     grid = Grid(truth.map, "lines", (float(x), float(y)), bounds, bounds, "given", 1.0)
-    return replace(run, orientation=Orientation(0.0, 1.0), grid=grid, reading=SheetReading(truth.layout, told=True))
+    layout = replace(truth.layout, speed_how="given", gain_how="given")
+    return replace(run, orientation=Orientation(0.0, 1.0), grid=grid, reading=SheetReading(layout, told=True))
 
 
 def _scored(job: tuple[dict[str, Any], Path, Digitize | None, bool]) -> PageScore:

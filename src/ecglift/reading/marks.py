@@ -22,6 +22,11 @@ WordReader = Callable[[Sequence[tuple[float, float]]], NDArray[np.float64]]
 _LABEL_CHANCE: Final = 0.12
 """Of the lattice; low, since the word network throws out what is none."""
 _NAME_CHANCE: Final = 0.3
+_NOISE_NAME: Final = 0.2
+_CLEAR_NAME: Final = 0.8
+_LEAST_TRUST: Final = 0.05
+"""Chance of a name's likeliest reading that means nothing and that is clear, and how much the first still counts: on
+mouldy sheets dozens of spots are found to be names, each of them one of several."""
 _EDGE_CHANCE: Final = 0.2
 _EDGE_REACH: Final = 5
 _TEXT_CHANCE: Final = 0.15
@@ -115,10 +120,15 @@ def find_labels(answer: SheetMap, read: WordReader) -> tuple[Label, ...]:
         if there < _NAME_CHANCE:
             continue
         log_p = np.log(np.maximum(p / there, 1e-6))
-        chance = there * min(1.0, 2 * float(heat[r, c]))
+        chance = there * min(1.0, 2 * float(heat[r, c])) * _legible(float(np.exp(log_p.max())))
         to_panel = corner[0] + c + float(panel[0, r, c]), corner[1] + r + float(panel[1, r, c])
         out.append(Label(*place, *to_panel, log_p, chance))
     return tuple(sorted(out, key=lambda one: -one.chance))
+
+
+def _legible(p: float) -> float:
+    """How far to trust a name whose likeliest reading has the chance ``p``: a spot of mould is half of everything."""
+    return float(np.clip((p - _NOISE_NAME) / (_CLEAR_NAME - _NOISE_NAME), _LEAST_TRUST, 1.0))
 
 
 def find_rows(answer: SheetMap, shortest_mm: float = 15.0, nearest_mm: float = 6.0) -> tuple[Row, ...]:

@@ -53,6 +53,8 @@ _SURE: Final = 0.8
 _OWN_LEVEL_MM: Final = 0.7
 _OUTSIDE_MM: Final = 1.5
 """A row with one panel that reaches this far beyond the others has ends of its own."""
+_LEAST_TOGETHER: Final = 0.1
+"""Least chance of either answer that the network is believed about columns of the same seconds; the lines say more."""
 _TEMPERATURE: Final = 1.5
 """Log-scores of hypotheses are divided by this: their parts are not independent."""
 
@@ -94,7 +96,8 @@ class SheetReading:
     its map).
     ``pulses``: the calibration pulses seen. ``hypotheses``: name and probability of the best arrangements. ``told``: a
     person has set the names, and nothing that the lines show changes them any more. ``speed_log_odds``: as in
-    :class:`ecglift.reading.scales.Scale`.
+    :class:`ecglift.reading.scales.Scale`. ``together_log_odds``: of two columns showing the same seconds, by the sheet
+    network; None where the starts are known.
     """
 
     layout: Layout
@@ -104,6 +107,7 @@ class SheetReading:
     hypotheses: tuple[tuple[str, float], ...] = ()
     told: bool = False
     speed_log_odds: tuple[float, ...] = ()
+    together_log_odds: float | None = None
 
 
 def find_layout(sheet: Sheet, settings: LayoutSettings | None = None) -> SheetReading:
@@ -152,7 +156,9 @@ def interpret(
         columns = together(columns, speed.value)
     widest = columns[max(columns)]
     gain = _gain(answer, words, pulses, best, views, settings)
-    simultaneous = widest.n == 2 and _simultaneous(answer, best, views, widest)
+    p = float(np.clip(answer.weights("simultaneous")[0], _LEAST_TOGETHER, 1 - _LEAST_TOGETHER))
+    together_log_odds = float(np.log(p / (1 - p)))
+    simultaneous = widest.n == 2 and together_log_odds > 0
     panels = _panels(best, views, columns, speed, gain, simultaneous, chances[0])
     panels = tuple(_levelled(answer, panel, min(0.4 * pitch, 6.0)) for panel in panels)
     names = tuple((h.name, round(float(c), 4)) for h, c in zip(hypotheses[:3], chances[:3], strict=True))
@@ -169,7 +175,15 @@ def interpret(
         float(chances[0] - second[1]),
     )
     problems = (*_doubts(best, views, chances, settings), *speed.problems, *gain.problems)
-    return SheetReading(layout, 0, problems, pulses, names, speed_log_odds=speed.log_odds)
+    return SheetReading(
+        layout,
+        0,
+        problems,
+        pulses,
+        names,
+        speed_log_odds=speed.log_odds,
+        together_log_odds=together_log_odds,
+    )
 
 
 def _upright(sheet: Sheet) -> tuple[SheetMap, WordReader, int]:
@@ -383,29 +397,6 @@ def _gain(
         if own and own[0] != gain.value and 0.8 < own[1] / own[0] < 1.25:
             gain = replace(gain, chest=own[0])
     return gain
-
-
-def _simultaneous(answer: SheetMap, best: Hypothesis, views: list[RowView], columns: Columns) -> bool:
-    """Whether two columns show the same seconds: then the beats of all rows stand at the same places in both."""
-    trace = answer.chance("trace") > 0.5
-    rows = [cell.row for cell in best.cells if cell.column == 0 and cell.n_columns == 2]
-    pitch = float(min(np.diff([views[k].row.y_mm for k in range(len(views))]), default=30.0))
-    activity = np.zeros(trace.shape[1])
-    for k in rows:
-        r = round(views[k].row.y_mm - answer.top_mm)
-        reach = max(round(pitch * 0.6), 4)
-        activity += trace[max(r - reach, 0) : r + reach].sum(axis=0)
-    n = int(columns.width_mm) - 4
-    a, b = (round(columns.start_mm(k) - answer.left_mm) + 2 for k in (0, 1))
-    if n < 20 or a < 0 or b + n > len(activity):
-        return float(answer.weights("simultaneous")[0]) > 0.5
-    left, right = activity[a : a + n], activity[b : b + n]
-    if left.std() == 0 or right.std() == 0:
-        return False
-    alike = float(np.corrcoef(left, right)[0, 1])
-    p = float(np.clip(answer.weights("simultaneous")[0], 0.02, 0.98))
-    # Correlations of the same beats are above 0.6, of other beats about 0 with a spread of 0.2.
-    return float(np.log(p / (1 - p))) + 12.0 * (alike - 0.5) > 0
 
 
 def _doubts(

@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ecglift.beats import activity, likeness
 from ecglift.drawn.curves import Curve, Pulse, as_pulse, split_pulse, to_curve
 from ecglift.drawn.lines import Chain, Scale, find_chains, find_scale, words
 from ecglift.drawn.text import Label, Place, find_labels, printed_gains, printed_speed
@@ -415,36 +416,25 @@ def _same_time(columns: list[list[_Named]], strips: list[_Named], traces: tuple[
     width = min(p.x1 - p.x0 for row in columns for p in row)
     place = np.arange(0, width - step, step)
 
-    def activity(pieces: list[_Named], x_mm: float | None = None) -> Floats:
-        total = np.zeros(len(place) - 1)
-        for p in pieces:
-            trace = by_row[p.row]
-            known = np.isfinite(trace.y_mm)
-            at = (p.x0 if x_mm is None else x_mm) + place
-            total += np.abs(np.diff(np.interp(at, trace.x_mm[known], trace.y_mm[known])))
-        smooth = np.convolve(total, np.hanning(13), "same")
-        return np.asarray((smooth - smooth.mean()) / max(float(np.linalg.norm(smooth - smooth.mean())), 1e-12))
+    def beats(pieces: list[tuple[int, float]]) -> Floats:
+        return activity(by_row, pieces, place, 13)
 
-    by_column = [activity([row[k] for row in columns]) for k in range(len(columns[0]))]
+    by_column = [beats([(row[k].row, row[k].x0) for row in columns]) for k in range(len(columns[0]))]
     reach = 12 if strips or (len(columns), len(columns[0])) == (6, 2) else 3
-
-    def likeness(a: Floats, b: Floats) -> float:
-        middle = len(a) - 1
-        return float(np.correlate(a, b, "full")[middle - reach : middle + reach + 1].max())
 
     if strips:
         first = columns[0][0].x0
         # Where gaps part the columns, the strip below them has none: it runs on by the columns' length.
         length = float(np.median([p.x1 - p.x0 for row in columns for p in row]))
         here = [
-            max(likeness(a, activity(strips, x)) for x in (columns[0][k].x0, first + k * length))
+            max(likeness(a, beats([(p.row, x) for p in strips]), reach) for x in (columns[0][k].x0, first + k * length))
             for k, a in enumerate(by_column[1:], 1)
         ]
-        begin = [likeness(a, activity(strips, first)) for a in by_column[1:]]
+        begin = [likeness(a, beats([(p.row, first) for p in strips]), reach) for a in by_column[1:]]
         return float(np.mean(begin)) > float(np.mean(here)) + 0.1
     for other in by_column[1:]:
         everywhere = np.correlate(by_column[0], other, "full")
-        if likeness(by_column[0], other) < max(0.6, float(everywhere.max()) - 1e-9):
+        if likeness(by_column[0], other, reach) < max(0.6, float(everywhere.max()) - 1e-9):
             return False
     return True
 

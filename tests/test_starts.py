@@ -1,0 +1,65 @@
+"""Two columns that show the same seconds, and two that show one after the other."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ecglift.paper import TEMPLATES, Layout, Panel
+from ecglift.press.patients import simulate
+from ecglift.sheet import Trace
+from ecglift.stages.starts import find_starts
+
+FS = 500.0
+COLUMN_MM = 120.0
+LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
+
+
+def printed(together: bool, strip: bool, seed: int = 4) -> tuple[Layout, tuple[Trace, ...]]:
+    """A 6x2 sheet at 25 mm/s and 10 mm/mV, whose second column is read as beginning after the first."""
+    mv = simulate(np.random.default_rng(seed), 10.0, FS).mv
+    x = np.arange(0.0, 2 * COLUMN_MM, 1 / 16)
+    panels, traces = [], []
+
+    def at(lead: str, seconds: np.ndarray) -> np.ndarray:
+        return np.interp(seconds, np.arange(mv.shape[1]) / FS, mv[LEADS.index(lead)])
+
+    for r, names in enumerate(TEMPLATES["6x2"].rows):
+        y = np.empty(len(x))
+        for c, name in enumerate(names):
+            mine = (x >= c * COLUMN_MM) & (x < (c + 1) * COLUMN_MM)
+            seconds = (x[mine] - (c * COLUMN_MM if together else 0.0)) / 25.0
+            y[mine] = 20.0 * r - 10.0 * at(name, seconds)
+            ends = c * COLUMN_MM, (c + 1) * COLUMN_MM
+            panels.append(Panel(name, r, c, *ends, 20.0 * r, c * COLUMN_MM / 25.0))
+        traces.append(Trace(r, x, y, np.full(len(x), 0.02), np.ones(len(x))))
+    if strip:
+        panels.append(Panel("II", 6, 0, 0.0, 2 * COLUMN_MM, 120.0, 0.0, rhythm=True))
+        traces.append(Trace(6, x, 120.0 - 10.0 * at("II", x / 25.0), np.full(len(x), 0.02), np.ones(len(x))))
+    return Layout("6x2+1" if strip else "6x2", tuple(panels), 25.0), tuple(traces)
+
+
+@pytest.mark.parametrize("strip", [False, True])
+@pytest.mark.parametrize("together", [False, True])
+def test_columns_that_show_the_same_beats_start_together(together: bool, strip: bool) -> None:
+    layout, traces = printed(together, strip)
+    # Whatever was believed before, the lines are clearer.
+    for before in (-2.0, 2.0):
+        starts = {round(p.start_s, 3) for p in find_starts(layout, traces, before).panels if not p.rhythm}
+        assert starts == ({0.0} if together else {0.0, COLUMN_MM / 25.0})
+
+
+def test_without_lines_what_was_seen_before_decides() -> None:
+    layout, _ = printed(together=False, strip=False)
+    assert find_starts(layout, (), 2.0) is layout
+    flat = tuple(
+        Trace(r, np.arange(0.0, 240.0, 0.1), np.full(2400, np.nan), np.ones(2400), np.zeros(2400)) for r in range(6)
+    )
+    assert find_starts(layout, flat, -2.0) is layout
+
+
+def test_a_column_that_was_read_as_beginning_at_once_is_moved_behind_the_first() -> None:
+    layout, traces = printed(together=False, strip=True)
+    early = replace(layout, panels=tuple(replace(p, start_s=0.0) for p in layout.panels))
+    late = [p.start_s for p in find_starts(early, traces).panels if p.column == 1]
+    assert late == pytest.approx([COLUMN_MM / 25.0] * 6)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import cv2
@@ -18,6 +18,10 @@ from ecglift.sheet import SHEET_PX_PER_MM
 from ecglift.training.crops import photograph
 from ecglift.training.sheet_targets import GAIN_TEXT, SPEED_TEXT, text_box
 
+_SCALES: Final = 0.4
+"""Share of the words that are scales, where a page has any: they are two of fifteen."""
+_SPOTTED: Final = 0.2
+"""Share of the words under spots; of the other places twice that."""
 WIDTH_MM: Final = WIDTH_PX / SHEET_PX_PER_MM
 HEIGHT_MM: Final = HEIGHT_PX / SHEET_PX_PER_MM
 
@@ -50,15 +54,66 @@ def words_of(page: Page) -> list[Word]:
     return out
 
 
+def revalued(rng: np.random.Generator, page: Page) -> Page:
+    """``page`` with every usual speed and gain equally often in its scale line, in more spellings than one device has.
+
+    On pages 25 mm/s and 10 mm/mV are nine of ten, and a network that has seen them so reads a clear 20 as a 10. A page
+    that tells no scale does so here half of the time.
+    """
+    told = [k for k, text in enumerate(page.texts) if "mm/" in text.text]
+    if not told and rng.random() < 0.5:
+        told = [k for k, text in enumerate(page.texts) if text.kind != "label"][:1]
+    texts = list(page.texts)
+    for k in told:
+        texts[k] = replace(texts[k], text=scale_line(rng))
+    return replace(page, texts=tuple(texts))
+
+
+def scale_line(rng: np.random.Generator) -> str:
+    """A line that tells a speed and a gain, or one of them, every usual value as likely."""
+
+    def one(values: tuple[str, ...]) -> str:
+        return values[int(rng.integers(len(values)))]
+
+    def number(value: float) -> str:
+        return f"{value:.1f}" if rng.random() < 0.2 else f"{value:g}"
+
+    space, gap = one(("", " ")), one(("   ", "  ", " ", ", ", " - ", "; "))
+    speed = number(SPEEDS_MM_S[int(rng.integers(len(SPEEDS_MM_S)))]) + space + one(("mm/s", "mm/sec", "mm/s", "MM/S"))
+    gain = number(GAINS_MM_MV[int(rng.integers(len(GAINS_MM_MV)))]) + space + one(("mm/mV", "mm/mV", "mm/mv"))
+    if rng.random() < 0.15:
+        chest = number(GAINS_MM_MV[int(rng.integers(len(GAINS_MM_MV)))])
+        gain = f"Limb: {gain}{gap}Chest: {chest}{space}mm/mV"
+    parts = [one(("", "", "", "Speed: ", "Speed ")) + speed, one(("", "", "", "Gain: ", "Gain ")) + gain]
+    if rng.random() < 0.15:
+        parts.reverse()
+    if rng.random() < 0.1:
+        parts.pop()
+    band = (
+        "",
+        "",
+        "0.05-150 Hz",
+        "~ 0.15 - 100 Hz",
+        "50 Hz",
+        "F 60~ 0.5-40 Hz",
+        "0.05-40Hz",
+        "AC 50 Hz",
+        "Filter: 35 Hz",
+    )
+    return gap.join(part for part in (*parts, one(band)) if part)
+
+
 def places(rng: np.random.Generator, page: Page, n: int) -> list[Word]:
     """``n`` places to look at: mostly words, seen a little off their middle, and places without any."""
     words = words_of(page)
+    scales = [word for word in words if "mm/" in word.name]
     out: list[Word] = []
     for _ in range(4 * n):
         if len(out) == n:
             break
         if words and rng.random() < 0.75:
-            word = words[int(rng.integers(len(words)))]
+            among = scales if scales and rng.random() < _SCALES else words
+            word = among[int(rng.integers(len(among)))]
             dx, dy = np.clip(rng.normal(0, (0.8, 0.5)), -2.0, 2.0)
             out.append(Word(word.name, word.x_mm + float(dx), word.y_mm + float(dy)))
             continue
@@ -79,6 +134,21 @@ def places(rng: np.random.Generator, page: Page, n: int) -> list[Word]:
     return out
 
 
+def spotted(rng: np.random.Generator, image: NDArray[np.uint8], px_per_mm: float) -> NDArray[np.uint8]:
+    """The piece with spots of mould, ink or dirt on it, 0.3 to 4 mm wide."""
+    height, width = image.shape[:2]
+    mask = np.zeros((height, width), np.float32)
+    usual = float(np.exp(rng.uniform(np.log(0.3), np.log(2.0))))
+    for _ in range(int(rng.integers(1, 14))):
+        axes = usual * np.exp(rng.normal(0, 0.4, 2)) / 2 * px_per_mm
+        centre = int(rng.integers(width)), int(rng.integers(height))
+        size = max(round(float(axes[0])), 1), max(round(float(axes[1])), 1)
+        cv2.ellipse(mask, centre, size, float(rng.uniform(0, 180)), 0, 360, float(rng.uniform(0.3, 1.0)), -1)
+    mask = cv2.GaussianBlur(mask, (0, 0), float(rng.uniform(0.05, 0.3)) * px_per_mm)
+    colour = rng.uniform(0.0, 0.6) * np.ones(3) + rng.uniform(0, 0.2, 3)
+    return np.asarray(np.clip(image * (1 - mask[..., None] * (1 - colour)), 0, 255), np.uint8)
+
+
 def draw_word(rng: np.random.Generator, page: Page, word: Word) -> tuple[NDArray[np.uint8], int]:
     """(HEIGHT_PX, WIDTH_PX, 3) uint8 around a place as a capture shows it, and the index of its word."""
     stretch = float(np.exp(rng.normal(0, 0.01)))
@@ -87,6 +157,8 @@ def draw_word(rng: np.random.Generator, page: Page, word: Word) -> tuple[NDArray
     # Whole pixels of the source tile the piece.
     scale = max(round(float(np.clip(np.exp(rng.normal(np.log(6.0), 0.4)), 2.75, 14)) * HEIGHT_MM), 22) / height
     image = render(page, scale, (x0, y0, x0 + width, y0 + height))
+    if rng.random() < (_SPOTTED if word.name else 2 * _SPOTTED):
+        image = spotted(rng, image, scale)
     image = photograph(rng, image, scale)
     if image.shape[:2] != (HEIGHT_PX, WIDTH_PX):
         how = cv2.INTER_AREA if scale > SHEET_PX_PER_MM else cv2.INTER_CUBIC

@@ -29,7 +29,7 @@ from ecglift.training.export import has_bfloat16, load_weights, write_onnx
 from ecglift.training.network import conv
 from ecglift.training.sheet_windows import draw_page
 from ecglift.training.signals import Signals, load_signals
-from ecglift.training.word_crops import draw_word, places
+from ecglift.training.word_crops import draw_word, places, revalued
 
 Piece = tuple[NDArray[np.uint8], int]
 
@@ -96,7 +96,7 @@ class Pieces(IterableDataset[Piece]):  # type: ignore[misc]
 
 def draw_pieces(rng: np.random.Generator, signals: Signals, n: int) -> list[Piece]:
     """``n`` pieces of one new page."""
-    page = draw_page(rng, signals)
+    page = revalued(rng, draw_page(rng, signals))
     return [draw_word(rng, page, word) for word in places(rng, page, n)]
 
 

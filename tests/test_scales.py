@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 
 from ecglift.paper import GAINS_MM_MV, SPEEDS_MM_S
-from ecglift.reading.marks import PrintedScale, Pulse
+from ecglift.reading.marks import PrintedScale, Pulse, paired
 from ecglift.reading.scales import find_gain, find_speed
 
 _TEN_LIKELY = np.array([0.001, 0.001, 0.997, 0.001], np.float32)
@@ -47,3 +50,18 @@ def test_several_pulses_of_one_height_stand_against_a_misread_print() -> None:
     found = find_gain(misread, pulses, np.array([0, 0, 1, 0], np.float32))
     assert (found.value, found.how, [p.code for p in found.problems]) == (10.0, "pulse", ["gain-conflict"])
     assert find_gain(misread, pulses[:2], np.array([0, 0, 1, 0], np.float32)).value == 5.0
+
+
+def test_print_that_may_be_none_does_not_outweigh_what_is_usual() -> None:
+    """A heart rate read as 50 mm/s with a chance of 0.46 made pages of 25 mm/s twice as fast."""
+    assert find_speed([_print(50.0, SPEEDS_MM_S, 0.95, 0.46)], (), _NO_IDEA, 1, 250.0).value == 25.0
+    assert find_speed([_print(50.0, SPEEDS_MM_S, 0.95, 0.98)], (), _NO_IDEA, 1, 250.0).value == 50.0
+
+
+def test_a_speed_is_believed_beside_a_gain() -> None:
+    rate, speed = (replace(_print(v, SPEEDS_MM_S, 0.95, 0.9), y_mm=y) for v, y in ((50.0, 10.0), (25.0, 200.0)))
+    gain = replace(_print(10.0, GAINS_MM_MV, 0.95, 0.9), x_mm=115.0, y_mm=200.5)
+    first, second = paired([rate, speed], [gain], 0.4)
+    assert (first, second.chance) == (speed, pytest.approx(0.36))
+    on_the_spot = replace(gain, x_mm=102.0)
+    assert paired([speed], [on_the_spot], 0.4)[0].chance == pytest.approx(0.36)

@@ -27,6 +27,11 @@ _CLEAR_NAME: Final = 0.8
 _LEAST_TRUST: Final = 0.05
 """Chance of a name's likeliest reading that means nothing and that is clear, and how much the first still counts: on
 mouldy sheets dozens of spots are found to be names, each of them one of several."""
+_LINE_MM: Final = 2.5
+_NEAR_MM: Final = 8.0
+_FAR_MM: Final = 40.0
+_PARTNER: Final = 0.5
+"""A speed and a gain of one line stand that near to its height, that far apart, and the partner is that likely one."""
 _EDGE_CHANCE: Final = 0.2
 _EDGE_REACH: Final = 5
 _TEXT_CHANCE: Final = 0.15
@@ -289,3 +294,20 @@ def find_scales(answer: SheetMap, name: str, read: WordReader) -> tuple[PrintedS
             only_chest = float(chest[r, c]) if name == "gain" else 0.0
             out.append(PrintedScale(*place, np.log(np.maximum(p / there, 1e-6)), there, only_chest))
     return tuple(sorted(out, key=lambda one: -one.chance))
+
+
+def paired(scales: Sequence[PrintedScale], others: Sequence[PrintedScale], alone: float) -> tuple[PrintedScale, ...]:
+    """``scales``, surest first, the chances of those times ``alone`` that have none of ``others`` beside them.
+
+    Speed and gain are printed on one line; what reads as a speed elsewhere is as a rule a rate, a filter or a spot.
+    """
+
+    def beside(scale: PrintedScale) -> bool:
+        return any(
+            abs(other.y_mm - scale.y_mm) < _LINE_MM and _NEAR_MM < abs(other.x_mm - scale.x_mm) < _FAR_MM
+            for other in others
+            if other.chance > _PARTNER
+        )
+
+    known = (scale if beside(scale) else replace(scale, chance=alone * scale.chance) for scale in scales)
+    return tuple(sorted(known, key=lambda one: -one.chance))

@@ -92,7 +92,9 @@ def find_speed(
     if sure:
         # What is read may be misread: print weighs much, not all.
         read = max(sure, key=lambda one: one.chance * float(np.exp(one.log_p.max())))
-        together = weak + _PRINT * read.chance * np.maximum(read.log_p, np.log(_MISREAD))
+        # Where it is no speed after all, it says nothing: all are as likely.
+        p = read.chance * np.maximum(np.exp(read.log_p), _MISREAD) + (1 - read.chance) / len(speeds)
+        together = weak + _PRINT * np.log(p)
         value, said = float(speeds[int(together.argmax())]), float(speeds[int(read.log_p.argmax())])
         problems: tuple[Problem, ...] = ()
         odds = tuple(float(v) for v in together)

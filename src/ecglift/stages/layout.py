@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
@@ -28,6 +29,7 @@ from ecglift.reading.hypotheses import (
 )
 from ecglift.reading.marks import (
     Label,
+    PrintedScale,
     Pulse,
     Row,
     WordReader,
@@ -37,6 +39,7 @@ from ecglift.reading.marks import (
     find_pulses,
     find_rows,
     find_scales,
+    paired,
 )
 from ecglift.reading.pulseheight import measured
 from ecglift.reading.scales import Scale, find_gain, find_speed, pulse_gain
@@ -55,6 +58,10 @@ _OUTSIDE_MM: Final = 1.5
 """A row with one panel that reaches this far beyond the others has ends of its own."""
 _LEAST_TOGETHER: Final = 0.1
 """Least chance of either answer that the network is believed about columns of the same seconds; the lines say more."""
+_SPEED_ALONE: Final = 0.4
+_GAIN_ALONE: Final = 0.7
+"""What the chance of a printed speed or gain is worth without the other one on its line. More is read as a speed: names
+and times hold "25" and "50"."""
 _TEMPERATURE: Final = 1.5
 """Log-scores of hypotheses are divided by this: their parts are not independent."""
 
@@ -144,8 +151,9 @@ def interpret(
     columns = _columns(best, views, extent)
     widest = columns[max(columns)]
     pulses = find_pulses(answer) if pulses is None else pulses
+    speeds, gains = find_scales(answer, "speed", words), find_scales(answer, "gain", words)
     speed = find_speed(
-        find_scales(answer, "speed", words),
+        paired(speeds, gains, _SPEED_ALONE),
         pulses,
         answer.weights("speed"),
         widest.n,
@@ -155,7 +163,7 @@ def interpret(
     if not settings.as_measured:
         columns = together(columns, speed.value)
     widest = columns[max(columns)]
-    gain = _gain(answer, words, pulses, best, views, settings)
+    gain = _gain(answer, paired(gains, speeds, _GAIN_ALONE), pulses, best, views, settings)
     p = float(np.clip(answer.weights("simultaneous")[0], _LEAST_TOGETHER, 1 - _LEAST_TOGETHER))
     together_log_odds = float(np.log(p / (1 - p)))
     simultaneous = widest.n == 2 and together_log_odds > 0
@@ -374,7 +382,7 @@ def _levelled(answer: SheetMap, panel: Panel, reach_mm: float) -> Panel:
 
 def _gain(
     answer: SheetMap,
-    words: WordReader,
+    printed: Sequence[PrintedScale],
     pulses: tuple[Pulse, ...],
     best: Hypothesis,
     views: list[RowView],
@@ -391,7 +399,7 @@ def _gain(
             chest.append(pulse)
         else:
             limb.append(pulse)
-    gain = find_gain(find_scales(answer, "gain", words), limb or chest, answer.weights("gain"), settings.gain_mm_mv)
+    gain = find_gain(printed, limb or chest, answer.weights("gain"), settings.gain_mm_mv)
     if gain.how != "given" and limb and len(chest) >= 2:
         own = pulse_gain([p.height_mm for p in chest])
         if own and own[0] != gain.value and 0.8 < own[1] / own[0] < 1.25:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from ecglift.leads import LEADS
 from ecglift.paper import TEMPLATES, Layout, Panel
 from ecglift.press.patients import simulate
 from ecglift.sheet import Trace
@@ -12,7 +13,6 @@ from ecglift.stages.starts import find_starts
 
 FS = 500.0
 COLUMN_MM = 120.0
-LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 
 
 def printed(together: bool, strip: bool, seed: int = 4) -> tuple[Layout, tuple[Trace, ...]]:

@@ -68,6 +68,10 @@ class Layout:
         printed = {p.lead for p in self.panels}
         return tuple(name for name in LEADS if name in printed)
 
+    def names(self) -> list[list[tuple[str, int]]]:
+        """Lead and polarity of every panel by row and column."""
+        return [[(p.lead, p.polarity) for p in row] for row in self.rows()]
+
     def rows(self) -> tuple[tuple[Panel, ...], ...]:
         """The panels by row, top to bottom, each row from left to right."""
         return tuple(

@@ -248,11 +248,7 @@ class _Verdict(TypedDict):
 
 def layout_verdict(found: Layout | None, true: Layout) -> _Verdict:
     """What is right of a layout that was found, as in :class:`PageScore`."""
-
-    def names(layout: Layout) -> list[list[tuple[str, int]]]:
-        return [[(p.lead, p.polarity) for p in row] for row in layout.rows()]
-
-    right = found is not None and names(found) == names(true)
+    right = found is not None and found.names() == true.names()
     pairs = zip(found.panels if found and right else (), true.panels, strict=False)
     return {
         "layout": true.name,

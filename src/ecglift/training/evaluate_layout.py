@@ -17,7 +17,6 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ecglift.paper import Layout
 from ecglift.press.capture import CaptureSettings, capture
 from ecglift.press.compose import compose
 from ecglift.press.page import Page
@@ -80,11 +79,6 @@ def draw(seed: int, signals: Signals) -> tuple[Page, str, Sheet, int]:
     return page, kind, turn_sheet(sheet, -turns), turns
 
 
-def leads_of(layout: Layout) -> list[list[tuple[str, int]]]:
-    """Lead and polarity by row and column."""
-    return [[(p.lead, p.polarity) for p in row] for row in layout.rows()]
-
-
 def judge(seed: int, page: Page, kind: str, turns: int, reading: SheetReading | StageError, seconds: float) -> Verdict:
     """The verdict on a reading of a page that lay turned ``turns`` times."""
     truth = page.layout
@@ -101,7 +95,7 @@ def judge(seed: int, page: Page, kind: str, turns: int, reading: SheetReading | 
         turn=reading.quarter_turns == turns,
         speed=answer.speed_mm_s == truth.speed_mm_s,
     )
-    if leads_of(answer) != leads_of(truth):
+    if answer.names() != truth.names():
         return verdict
     pairs = [(a, b) for ra, rb in zip(answer.rows(), truth.rows(), strict=True) for a, b in zip(ra, rb, strict=True)]
     return replace(

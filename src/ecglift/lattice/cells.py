@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecglift.geometry import PageMap
+from ecglift.lattice.contrast import Lines
 
 CELL_MM: Final = 5.0
 SAMPLES: Final = 25
@@ -35,12 +36,12 @@ class Cells:
 
     ``across``, ``down``: (rows, columns, 12) complex, the 1st to 12th harmonic of the vertical and of the horizontal
     lines, phase 0 where a line stands on the cell's edge; ``coverage``: (rows, columns), part of the cell inside the
-    image; ``energy``: (rows, columns) mean square of the ink; ``x_mm``, ``y_mm``: centres."""
+    image; ``energy``: of either axis (rows, columns) the mean square of its lines; ``x_mm``, ``y_mm``: centres."""
 
     across: Spectrum
     down: Spectrum
     coverage: Array
-    energy: Array
+    energy: tuple[Array, Array]
     x_mm: Array
     y_mm: Array
 
@@ -64,28 +65,42 @@ def _footprint(page_map: PageMap, region_px: Box) -> Box:
     return float(low[0]), float(low[1]), float(high[0]), float(high[1])
 
 
-def cut_cells(ink: NDArray[np.float32], page_map: PageMap, region_px: Box) -> Cells:
-    """The cells of ``ink`` (h, w) under ``page_map`` that cover the part ``region_px`` (x0, y0, x1, y1) of it."""
+def cut_cells(lines: Lines, page_map: PageMap, region_px: Box, with_ink: bool = False) -> Cells:
+    """The cells of ``lines`` under ``page_map`` that cover the part ``region_px`` (x0, y0, x1, y1) of it;
+    ``with_ink``: the ink's harmonics follow the lines' own."""
     x0, y0, x1, y1 = _footprint(page_map, region_px)
     columns, rows = round((x1 - x0) / CELL_MM), round((y1 - y0) / CELL_MM)
     step = CELL_MM / SAMPLES
     x_mm: Array = x0 + step * np.arange(columns * SAMPLES, dtype=np.float64)
     y_mm: Array = y0 + step * np.arange(rows * SAMPLES, dtype=np.float64)
     px = page_map.raster(x_mm, y_mm, every=5)
-    flat = cv2.remap(ink, px, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0.0)
+
+    def blocks_of(picture: NDArray[np.float32]) -> NDArray[np.float32]:
+        flat = cv2.remap(picture, px, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0.0)
+        return np.asarray(flat, np.float32).reshape(rows, SAMPLES, columns, SAMPLES)
+
+    across = blocks_of(lines.across)
+    down = across if lines.down is lines.across else blocks_of(lines.down)
     # Each 25th point is enough to know what part of a cell the image covers.
     coarse = px[2::5, 2::5]
-    inside = (coarse > 0).all(-1) & (coarse[..., 0] < ink.shape[1] - 1) & (coarse[..., 1] < ink.shape[0] - 1)
-    blocks = flat.reshape(rows, SAMPLES, columns, SAMPLES)
+    inside = (coarse > 0).all(-1) & (coarse[..., 0] < lines.shape[1] - 1) & (coarse[..., 1] < lines.shape[0] - 1)
 
     def harmonics(profile: NDArray[np.float32]) -> Spectrum:
         return np.asarray(np.fft.rfft(profile, axis=-1)[..., 1 : HARMONICS + 1] / SAMPLES, np.complex128)
 
+    def energy(blocks: NDArray[np.float32]) -> Array:
+        return np.asarray(np.square(blocks).mean((1, 3)), np.float64)
+
+    spectra = [harmonics(across.mean(1))], [harmonics(down.mean(3).transpose(0, 2, 1))]
+    if with_ink and lines.ink is not None:
+        ink = blocks_of(lines.ink)
+        spectra[0].append(harmonics(ink.mean(1)))
+        spectra[1].append(harmonics(ink.mean(3).transpose(0, 2, 1)))
     return Cells(
-        harmonics(blocks.mean(1)),
-        harmonics(blocks.mean(3).transpose(0, 2, 1)),
+        np.concatenate(spectra[0], -1),
+        np.concatenate(spectra[1], -1),
         inside.reshape(rows, 5, columns, 5).mean((1, 3), dtype=np.float64),
-        np.square(blocks).mean((1, 3)).astype(np.float64),
+        (energy(across), energy(down)),
         np.asarray(x0 + CELL_MM * (np.arange(columns) + 0.5), np.float64),
         np.asarray(y0 + CELL_MM * (np.arange(rows) + 0.5), np.float64),
     )

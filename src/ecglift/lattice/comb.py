@@ -61,8 +61,10 @@ def _starts(length: int) -> NDArray[np.int64]:
     return np.round(np.linspace(0, length - TILE_PX, int(np.ceil((length - TILE_PX) / STRIDE_PX)) + 1)).astype(np.int64)
 
 
-def tile_spectra(ink: NDArray[np.float32]) -> Tiles:
-    """The spectra of ``ink`` (h, w) float32 in overlapping tiles of 256 px; smaller pictures are padded with zeros."""
+def tile_spectra(ink: NDArray[np.float32], noise: float = 0.0) -> Tiles:
+    """The spectra of ``ink`` (h, w) float32 in overlapping tiles of 256 px; smaller pictures are padded with zeros.
+
+    ``noise``: amplitude of waves that count for nothing."""
     height, width = ink.shape
     from scipy.fft import rfft2
 
@@ -70,6 +72,7 @@ def tile_spectra(ink: NDArray[np.float32]) -> Tiles:
     ys, xs = _starts(height), _starts(width)
     hann = np.hanning(TILE_PX + 1)[:-1].astype(np.float32)
     window = hann[:, None] * hann
+    floor = 1e-3 + (0.5 * noise * float(window.sum())) ** 2
     ky = np.fft.fftfreq(TILE_PX, 1 / TILE_PX)[:, None]
     kx = np.arange(TILE_PX // 2 + 1)[None, :]
     radius = np.hypot(ky, kx)
@@ -81,7 +84,7 @@ def tile_spectra(ink: NDArray[np.float32]) -> Tiles:
         spectra = rfft2((stack - stack.mean((1, 2), keepdims=True)) * window)
         power = spectra.real**2 + spectra.imag**2
         # The window's side lobes lie 40 dB and more below a line's peak: what is weaker than that is no evidence.
-        log_power = np.log(power + 1e-4 * power.max((1, 2), keepdims=True) + 1e-3)
+        log_power = np.log(power + 1e-4 * power.max((1, 2), keepdims=True) + floor)
         for c in range(len(xs)):
             flat = log_power[c].ravel()
             level = (np.bincount(rings, weights=flat) / ring_size)[rings]

@@ -28,6 +28,32 @@ class Contrast:
     to_work: NDArray[np.float64]
 
 
+@dataclass(frozen=True)
+class Lines:
+    """The grid's lines as pictures (h, w) float32, about 1 on a line: ``across`` those that follow each other from
+    left to right, ``down`` from top to bottom. The ink of a page is both at once. ``noise``: amplitude of waves in
+    them that say nothing; ``ink``: what else may be asked about the lines' places, all that is dark on the page."""
+
+    across: NDArray[np.float32]
+    down: NDArray[np.float32]
+    noise: float = 0.0
+    ink: NDArray[np.float32] | None = None
+
+    @classmethod
+    def of_ink(cls, ink: NDArray[np.float32]) -> Lines:
+        return cls(ink, ink)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width)"""
+        return self.across.shape[0], self.across.shape[1]
+
+    @property
+    def both(self) -> NDArray[np.float32]:
+        """One picture of all lines."""
+        return self.across if self.across is self.down else self.across + self.down
+
+
 def reduced(image: NDArray[np.uint8], pixels: int) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
     """A copy of ``image`` (h, w, 3) with at most ``pixels`` pixels, averaged over area, and the 3×3 map from its
     pixels to the copy's."""
@@ -56,7 +82,7 @@ def ink_contrast(rgb: NDArray[np.uint8], window_px: int = 61) -> NDArray[np.floa
     for _ in range(3):
         # Clipping and measuring again: a few dark strokes must not set the scale for thousands of faint lines.
         # Running sums can end a hair below zero.
-        spread = cv2.sqrt(cv2.max(cv2.blur(ink * ink, window, borderType=cv2.BORDER_REFLECT_101), 0.0))
+        spread = np.sqrt(np.maximum(cv2.blur(ink * ink, window, borderType=cv2.BORDER_REFLECT_101), 0.0))
         floor = max(0.3 * float(np.median(spread[::8, ::8])), 0.25)
         ink = np.clip(ink, -CLIP * (spread + floor), CLIP * (spread + floor))
     return np.asarray(ink / (spread + floor), np.float32)

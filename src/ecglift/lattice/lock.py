@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ecglift.geometry import PageMap, apply_homography, fit_homography
 from ecglift.lattice.cells import (
     CELL_MM,
+    HARMONICS,
     ORDER,
     Array,
     Box,
@@ -28,11 +29,15 @@ from ecglift.lattice.cells import (
     heavy_shift,
     light_shift,
 )
+from ecglift.lattice.contrast import Lines
 from ecglift.lattice.fields import smooth_field
 
 STIFFNESSES: Final = (0.3, 1.0, 10.0, 100.0, 1e3, 1e4, 1e5, 1e6)
 """Candidates for the smoothness of the page, from crumpled to rigid; held-out cells choose. Softer ones follow moiré,
 which neighbouring cells share as they share folds: better for crumpled paper, worse for all else."""
+
+_INK: Final = 0.3
+"""Weight of the ink beside the waves that were seen in it."""
 
 _FOLD_CELLS: Final = 1.2
 _FOLD_MM: Final = 0.3
@@ -45,13 +50,13 @@ left for it to be believed."""
 class Lock:
     """A map locked onto the grid, with what it rests on.
 
-    ``page_map``: mm ↔ px of the ink; whole mm are lines and multiples of 5 the heavy ones. ``strength``: (rows,
-    columns) how much of the grid is seen in the cell, 1 as on the rest of the page; ``error_mm``: (rows, columns, 2)
-    what is left there; ``spread_mm``: (rows, columns, 2) half the difference of the maps from either half of the
-    cells; ``aligned``: (rows, columns) weight, 0 to 1, of the heavy lines being where the map has them; ``coverage``,
-    ``x_mm``, ``y_mm``: of the cells. ``clear``: by how much the heavy lines beat the next 1 mm lines; ``heavy``,
-    ``light``: (across, down) part of the energy of the heavy lines' and of the 1 mm lines' harmonics that is the same
-    in all cells, 0 to 1."""
+    ``page_map``: mm ↔ px of the lines' pictures; whole mm are lines and multiples of 5 the heavy ones. ``strength``:
+    (rows, columns) how much of the grid is seen in the cell, 1 as on the rest of the page; ``error_mm``: (rows,
+    columns, 2) what is left there; ``spread_mm``: (rows, columns, 2) half the difference of the maps from either half
+    of the cells; ``aligned``: (rows, columns) weight, 0 to 1, of the heavy lines being where the map has them;
+    ``coverage``, ``x_mm``, ``y_mm``: of the cells. ``clear``: by how much the heavy lines beat the next 1 mm lines;
+    ``heavy``, ``light``: (across, down) part of the energy of the heavy lines' and of the 1 mm lines' harmonics that is
+    the same in all cells, 0 to 1."""
 
     page_map: PageMap
     strength: Array
@@ -126,21 +131,19 @@ def _corrected(page_map: PageMap, cells: Cells, dx: Array, dy: Array) -> PageMap
     )
 
 
-def _acquired(
-    ink: NDArray[np.float32], page_map: PageMap, region_px: Box, heavy: bool, sigma: float, stiffness: float
-) -> PageMap:
+def _acquired(lines: Lines, page_map: PageMap, region_px: Box, heavy: bool, sigma: float, stiffness: float) -> PageMap:
     """The first lock, from anywhere within the period: by the heavy lines, or by the 1 mm lines alone."""
-    cells = cut_cells(ink, page_map, region_px)
+    cells = cut_cells(lines, page_map, region_px)
     covered = blurred(cells.coverage, sigma) > 0.5
     fields = []
-    for harmonics in cells.axes:
+    for harmonics, energy in zip(cells.axes, cells.energy, strict=True):
         smooth = blurred(harmonics, sigma)
         if heavy:
             shift, clear = heavy_shift(smooth)
             period, quality = CELL_MM, np.clip((clear - 0.45) / 0.4, 0, 1) * covered
         else:
             shift, period = light_shift(smooth), 1.0
-            quality = np.abs(smooth[..., 4]) / np.sqrt(blurred(cells.energy, sigma) + 1e-6) * covered
+            quality = np.abs(smooth[..., 4]) / np.sqrt(blurred(energy, sigma) + 1e-6) * covered
             quality = np.clip(quality / (np.percentile(quality, 90) + 1e-9), 0, 1)
         shift, weight = _grown(shift, quality, period, 0.3)
         fields.append(smooth_field(shift, np.square(weight), stiffness, robust=True))
@@ -182,15 +185,18 @@ def _shifts(harmonics: Spectrum, trust: Array, highest: int) -> _Shifts:
     """One Newton step on the matched filter of all harmonics up to ``highest``. ``trust`` (rows, columns): weights for
     the mean profile."""
     total = trust.sum() + 1e-12
+    order = np.tile(ORDER, harmonics.shape[-1] // HARMONICS)
     template = np.einsum("rc,rck->k", trust, harmonics) / total
     # The grid is symmetric about its lines and dark: its harmonics are real and positive when the map is right.
     amplitude = np.clip(template.real, 0.0, None)
     noise = np.einsum("rc,rck->k", trust, np.abs(harmonics - template) ** 2) / total + 1e-9
-    gain = (highest >= ORDER) * amplitude / noise
+    gain = (highest >= order) * amplitude / noise
+    # What the ink says over and above the waves is alike where it is wrong: traces, stains, moiré.
+    gain[HARMONICS:] *= _INK
     match = harmonics * gain
-    slope = float(np.sum(ORDER**2 * amplitude * gain)) + 1e-12
-    strength = np.clip(np.sum(ORDER**2 * match.real, -1) / slope, 0.0, None)
-    angle = -np.sum(ORDER * match.imag, -1) / slope / np.maximum(strength, 0.2)
+    slope = float(np.sum(order**2 * amplitude * gain)) + 1e-12
+    strength = np.clip(np.sum(order**2 * match.real, -1) / slope, 0.0, None)
+    angle = -np.sum(order * match.imag, -1) / slope / np.maximum(strength, 0.2)
     return _Shifts(np.clip(angle * CELL_MM / (2 * np.pi), -0.6, 0.6), strength, template)
 
 
@@ -210,10 +216,10 @@ def _measured(cells: Cells, highest: int, sigma: float) -> tuple[_Shifts, _Shift
 
 
 def _refined(
-    ink: NDArray[np.float32], page_map: PageMap, region_px: Box, highest: int, sigma: float, stiffness: float
+    lines: Lines, page_map: PageMap, region_px: Box, highest: int, sigma: float, stiffness: float
 ) -> tuple[PageMap, float]:
     """The map corrected once and its origin put on a heavy crossing; how clearly that is one."""
-    cells = cut_cells(ink, page_map, region_px)
+    cells = cut_cells(lines, page_map, region_px)
     found = _measured(cells, highest, sigma)
     fields = [
         smooth_field(f.shift, np.square(_trust(f.strength, cells.coverage)), stiffness, robust=True) for f in found
@@ -279,9 +285,9 @@ def _coherence(harmonics: Spectrum, trust: Array) -> tuple[float, float]:
     return float(mean[[0, 1, 2, 3]].sum() / all_[[0, 1, 2, 3]].sum()), float(mean[4] / all_[4])
 
 
-def _finished(ink: NDArray[np.float32], page_map: PageMap, region_px: Box, heavy: float) -> Lock:
+def _finished(lines: Lines, page_map: PageMap, region_px: Box, heavy: float) -> Lock:
     """The last correction, cell by cell, with what is known about its errors."""
-    cells = cut_cells(ink, page_map, region_px)
+    cells = cut_cells(lines, page_map, region_px, with_ink=True)
     found = _measured(cells, len(ORDER), 0.0)
     weights = [np.square(_trust(f.strength, cells.coverage)) for f in found]
     # What is made smooth is the way from a flat page to here, not the last step: the steps before were less stiff.
@@ -300,7 +306,7 @@ def _finished(ink: NDArray[np.float32], page_map: PageMap, region_px: Box, heavy
     )
     aligned = np.ones(cells.coverage.shape)
     for harmonics in cells.axes:
-        shift, clear = heavy_shift(blurred(harmonics, 1.5))
+        shift, clear = heavy_shift(blurred(harmonics[..., :HARMONICS], 1.5))
         aligned = np.minimum(aligned, np.where(np.abs(shift) < 0.5, np.clip((clear - 0.3) / 0.4, 0, 1), 0.0))
     across, down = (_coherence(h, _trust(f.strength, cells.coverage)) for h, f in zip(cells.axes, found, strict=True))
     strength = np.sqrt(found[0].strength * found[1].strength)
@@ -321,8 +327,8 @@ def _finished(ink: NDArray[np.float32], page_map: PageMap, region_px: Box, heavy
     )
 
 
-def lock(ink: NDArray[np.float32], page_map: PageMap, region_px: Box) -> Lock:
-    """The exact map of the grid in ``ink`` (h, w) from one that is right to a few per cent in scale and unknown in
+def lock(lines: Lines, page_map: PageMap, region_px: Box) -> Lock:
+    """The exact map of the grid of ``lines`` from one that is right to a few per cent in scale and unknown in
     place.
 
     ``region_px``: x0, y0, x1, y1 of the part in which the grid's comb was seen.
@@ -331,10 +337,10 @@ def lock(ink: NDArray[np.float32], page_map: PageMap, region_px: Box) -> Lock:
     # By the heavy lines and once more from there, where the first map was too far off to be followed; the two other
     # ways are for hard pages.
     for heavy, twice in ((True, True), (False, True), (True, False)):
-        here = _acquired(ink, page_map, region_px, heavy, 1.2, 1.0)
+        here = _acquired(lines, page_map, region_px, heavy, 1.2, 1.0)
         if twice:
-            here = _acquired(ink, here, region_px, heavy, 0.8, 0.1)
-        found = _from(ink, here, region_px)
+            here = _acquired(lines, here, region_px, heavy, 0.8, 0.1)
+        found = _from(lines, here, region_px)
         if best is None or found.merit > best.merit:
             best = found
         # Photos and screens with fainter lines lock no better the other ways; what has slipped aligns far worse.
@@ -348,7 +354,7 @@ def lock(ink: NDArray[np.float32], page_map: PageMap, region_px: Box) -> Lock:
         trust = np.clip(best.strength, 0, 1) * (best.coverage > 0.6) * (blurred(best.aligned, 0.8) > 0.3)
         centres = np.stack(np.meshgrid(best.x_mm, best.y_mm), -1)
         found = _from(
-            ink, _acquired(ink, _settled(best.page_map, centres, trust), region_px, True, 0.8, 0.1), region_px
+            lines, _acquired(lines, _settled(best.page_map, centres, trust), region_px, True, 0.8, 0.1), region_px
         )
         if found.merit <= best.merit:
             break
@@ -356,8 +362,8 @@ def lock(ink: NDArray[np.float32], page_map: PageMap, region_px: Box) -> Lock:
     return best
 
 
-def _from(ink: NDArray[np.float32], page_map: PageMap, region_px: Box) -> Lock:
+def _from(lines: Lines, page_map: PageMap, region_px: Box) -> Lock:
     """The lock from a map that is right to half a millimetre."""
-    page_map, clear = _refined(ink, page_map, region_px, 5, 1.2, 1.0)
-    page_map, again = _refined(ink, page_map, region_px, 10, 1.0, 0.3)
-    return _finished(ink, page_map, region_px, max(clear, again))
+    page_map, clear = _refined(lines, page_map, region_px, 5, 1.2, 1.0)
+    page_map, again = _refined(lines, page_map, region_px, 10, 1.0, 0.3)
+    return _finished(lines, page_map, region_px, max(clear, again))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from ecglift.geometry import PageMap
 from ecglift.lattice.comb import Comb, find_combs, follow, integrate, tile_spectra
-from ecglift.lattice.contrast import ink_contrast, reduced
+from ecglift.lattice.contrast import Lines, ink_contrast, reduced
 
 Box = tuple[float, float, float, float]
 
@@ -32,51 +33,82 @@ _DOUBT: Final = 1.5
 """Longest side of a picture that is filled by its sheet, and the power with which combs count less beyond it."""
 
 
+_AROUND_PX: Final = 64
+_CLEAR_POWER: Final = 0.04
+"""Where the mean square of the network's waves over 64 px is above this there is a grid; 0.6 where it is sure."""
+
+
 @dataclass(frozen=True)
 class Found:
-    """``ink`` (h, w) float32 on the copy that was looked at; ``to_work``: 3×3, px of the image to px of the copy;
+    """``lines``: on the copy that was looked at; ``to_work``: 3×3, px of the image to px of the copy;
     ``page_map``: mm ↔ px of the copy, nearly right; ``region_px``: x0, y0, x1, y1 of the copy in which the comb was
     seen; ``score``: by how much the comb stands out where it is clearest: above 5 on pages with a grid, below 2.5 on
     others."""
 
-    ink: NDArray[np.float32]
+    lines: Lines
     to_work: NDArray[np.float64]
     page_map: PageMap
     region_px: Box
     score: float
 
 
-def find_lattice(image: NDArray[np.uint8], pixels: int, angle_deg: tuple[float, float] | None = None) -> Found | None:
+See = Callable[[NDArray[np.uint8], tuple[int, int]], Lines]
+"""The lines of a picture (h, w, 3) uint8 on a copy of (width, height) pixels."""
+
+
+def resized(picture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """A copy of (width, height) pixels: averaged where it is smaller, interpolated where larger."""
+    if picture.shape[1::-1] == size:
+        return picture
+    how = cv2.INTER_AREA if size[0] < picture.shape[1] else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(picture, size, interpolation=how), np.uint8)
+
+
+def by_ink(picture: NDArray[np.uint8], size: tuple[int, int]) -> Lines:
+    """All that is darker than the paper around it."""
+    scale = size[0] / picture.shape[1]
+    if scale <= 1:
+        return Lines.of_ink(ink_contrast(resized(picture, size)))
+    # Finer than the image: its ink is measured on its own pixels and only then interpolated.
+    ink = cv2.resize(ink_contrast(picture, 2 * int(30 / scale) + 1), size, interpolation=cv2.INTER_CUBIC)
+    return Lines.of_ink(np.asarray(ink, np.float32))
+
+
+def find_lattice(
+    image: NDArray[np.uint8], pixels: int, angle_deg: tuple[float, float] | None = None, see: See = by_ink
+) -> Found | None:
     """The grid's coarse map in ``image`` (h, w, 3) uint8, searched on a copy of about ``pixels`` pixels and followed
     on one of the ideal scale; None when no comb is seen. ``angle_deg``: (rotation modulo 90, tolerance) when it is
-    known."""
+    known; ``see``: how lines are told from the rest."""
     small, to_work = reduced(image, pixels)
-    ink = ink_contrast(small)
-    tiles = tile_spectra(ink)
-    combs = _plausible(find_combs(tiles, angle_deg), ink.shape)
+    lines = see(small, (small.shape[1], small.shape[0]))
+    tiles = tile_spectra(lines.both, lines.noise)
+    combs = _plausible(find_combs(tiles, angle_deg), lines.shape)
     if not combs or combs[0][0].score < CLEAR:
         # A sheet that is small in its picture: once more on the sheet alone, larger.
-        x0, y0, x1, y1 = paper_box(image)
+        seen = waves_box(lines)
+        back = 1 / to_work[0, 0], 1 / to_work[1, 1]
+        x0, y0, x1, y1 = _joined(paper_box(image), seen and tuple(v * back[k % 2] for k, v in enumerate(seen)))
         factor = float(np.sqrt(pixels / max((x1 - x0) * (y1 - y0), 1.0)))
         if factor / to_work[0, 0] > _WORTHWHILE:
-            larger, to_larger = _rescaled(image, np.eye(3), (x0, y0, x1, y1), min(factor, _LARGEST))
-            again = tile_spectra(larger)
+            larger, to_larger = _rescaled(image, np.eye(3), (x0, y0, x1, y1), min(factor, _LARGEST), see)
+            again = tile_spectra(larger.both, larger.noise)
             found = _plausible(find_combs(again, angle_deg), larger.shape)
             if found and (not combs or found[0][0].score > combs[0][0].score):
-                ink, to_work, tiles, combs = larger, to_larger, again, found
+                lines, to_work, tiles, combs = larger, to_larger, again, found
     if not combs:
         return None
     comb, row, column = combs[0]
     followed = follow(tiles, comb, row, column)
     scale = _scale(comb)
-    region = followed.region_px(tiles)
+    region = _joined(followed.region_px(tiles), waves_box(lines))
     if 0.8 * IDEAL_PX_PER_MM < scale < 1.5 * IDEAL_PX_PER_MM:
-        return Found(ink, to_work, integrate(tiles, followed), region, comb.score)
+        return Found(lines, to_work, integrate(tiles, followed), region, comb.score)
     factor = IDEAL_PX_PER_MM / scale
     area = (region[2] - region[0]) * (region[3] - region[1])
     factor = min(factor, float(np.sqrt(MAX_PIXELS / area)))
-    ink, to_work = _rescaled(image, to_work, region, factor)
-    tiles = tile_spectra(ink)
+    lines, to_work = _rescaled(image, to_work, region, factor, see)
+    tiles = tile_spectra(lines.both, lines.noise)
     combs = find_combs(tiles, (comb.rotation_deg, 8.0))
     # The same comb, where it is clearest: the page has not changed its scale by a third.
     alike = [c for c in combs if 0.7 < np.linalg.norm(c[0].u) * factor / np.linalg.norm(comb.u) < 1.4]
@@ -85,7 +117,27 @@ def find_lattice(image: NDArray[np.uint8], pixels: int, angle_deg: tuple[float, 
     first = comb.score
     comb, row, column = alike[0]
     followed = follow(tiles, comb, row, column)
-    return Found(ink, to_work, integrate(tiles, followed), followed.region_px(tiles), min(first, comb.score))
+    region = _joined(followed.region_px(tiles), waves_box(lines))
+    return Found(lines, to_work, integrate(tiles, followed), region, min(first, comb.score))
+
+
+def waves_box(lines: Lines) -> Box | None:
+    """x0, y0, x1, y1 px of all that holds clear waves, where ``lines`` are waves; None where there are none."""
+    if lines.noise <= 0:
+        return None
+    seen = (
+        np.minimum(
+            cv2.blur(np.square(lines.across), (_AROUND_PX, _AROUND_PX)),
+            cv2.blur(np.square(lines.down), (_AROUND_PX, _AROUND_PX)),
+        )
+        > _CLEAR_POWER
+    )
+    rows, columns = np.flatnonzero(seen.any(1)), np.flatnonzero(seen.any(0))
+    return (float(columns[0]), float(rows[0]), float(columns[-1]), float(rows[-1])) if len(rows) else None
+
+
+def _joined(a: Box, b: Box | None) -> Box:
+    return a if b is None else (min(a[0], b[0]), min(a[1], b[1]), max(a[2], b[2]), max(a[3], b[3]))
 
 
 def _scale(comb: Comb) -> float:
@@ -118,9 +170,9 @@ def paper_box(image: NDArray[np.uint8]) -> Box:
 
 
 def _rescaled(
-    image: NDArray[np.uint8], to_work: NDArray[np.float64], region: Box, factor: float
-) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """The ink of a part of the first copy (``region``, px) at ``factor`` times its scale, from the image's own
+    image: NDArray[np.uint8], to_work: NDArray[np.float64], region: Box, factor: float, see: See
+) -> tuple[Lines, NDArray[np.float64]]:
+    """The lines of a part of the first copy (``region``, px) at ``factor`` times its scale, from the image's own
     pixels."""
     back = np.linalg.inv(to_work)
     x0, y0 = np.floor(back[:2, :2] @ np.array(region[:2]) + back[:2, 2]).astype(int)
@@ -130,10 +182,5 @@ def _rescaled(
     scale = to_work[0, 0] * factor
     size = (max(round(part.shape[1] * scale), 1), max(round(part.shape[0] * scale), 1))
     sx, sy = size[0] / part.shape[1], size[1] / part.shape[0]
-    if scale > 1:
-        # Finer than the image: its ink is measured on its own pixels and only then interpolated.
-        ink = cv2.resize(ink_contrast(part, 2 * int(30 / scale) + 1), size, interpolation=cv2.INTER_CUBIC)
-    else:
-        ink = ink_contrast(np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA), np.uint8))
     crop = np.array([[sx, 0, 0.5 * sx - 0.5 - sx * x0], [0, sy, 0.5 * sy - 0.5 - sy * y0], [0, 0, 1.0]])
-    return np.asarray(ink, np.float32), crop
+    return see(part, size), crop

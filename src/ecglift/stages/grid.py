@@ -10,24 +10,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecglift.geometry import PageMap
-from ecglift.lattice.contrast import WORKING_PIXELS
+from ecglift.lattice.contrast import WORKING_PIXELS, Lines
 from ecglift.lattice.lock import Lock, lock
 from ecglift.lattice.orientation import Orientation
-from ecglift.lattice.search import find_lattice
+from ecglift.lattice.search import See, by_ink, find_lattice, resized
 from ecglift.problem import Problem, fail
 
 GridKind = Literal["lines", "minor", "none"]
 How = Literal["grid", "given", "page", "layout"]
 Box = tuple[float, float, float, float]
 
-LEAST_SCORE: Final = 4.0
-"""Comb contrast of the weakest grids that were read right; pages without a grid stay below 2.5."""
-
-LEAST_CONFIDENCE: Final = 0.1
-"""What locks no better than this is lines of text, a texture or a map that is wrong nearly everywhere."""
-
 DOUBTFUL: Final = 0.5
-"""Confidence below which the page is marked: on the press every third such map has slipped somewhere."""
+"""Confidence below which the page is marked."""
+
+_HEAVY: Final = 0.02
+"""Coherence of the 5 mm lines below which the page has none."""
+
+_NOISE: Final = 0.02
+"""Amplitude of the network's waves where it sees no grid."""
 
 MARGIN_MM: Final = 45.0
 """Paper beyond the grid that is kept: headers and footers stand there."""
@@ -74,23 +74,33 @@ def find_grid(
     if settings.px_per_mm is not None:
         return _flat(image, settings.px_per_mm, "given")
     angle = (orientation.rotation_deg, 4.0) if orientation is not None and orientation.confidence > 0.8 else None
-    found = find_lattice(image, WORKING_PIXELS, angle)
-    if found is None or found.score < LEAST_SCORE:
-        return _without_grid(image, settings)
-    locked = lock(found.ink, found.page_map, found.region_px)
+    best: Grid | None = None
+    for sight in _SIGHTS:
+        grid = _seen_by(sight, image, angle)
+        if grid is not None and (best is None or grid.confidence > best.confidence):
+            best = grid
+        if best is not None and best.confidence >= DOUBTFUL:
+            break
+    return best or _without_grid(image, settings)
+
+
+def _seen_by(sight: _Sight, image: NDArray[np.uint8], angle: tuple[float, float] | None) -> Grid | None:
+    """The grid as one way of seeing its lines finds it; None where it sees none or one that it cannot trust."""
+    found = find_lattice(image, WORKING_PIXELS, angle, sight.see)
+    if found is None or found.score < sight.score:
+        return None
+    locked = lock(found.lines, found.page_map, found.region_px)
     seen = _grid_cells(locked)
-    if seen.sum() < 12:
-        return _without_grid(image, settings)
+    confidence = _confidence(locked, sight)
+    if seen.sum() < 12 or confidence < sight.confidence:
+        return None
     page_map = locked.page_map.after(np.linalg.inv(found.to_work).astype(np.float64))
     grid_mm = _box_of(locked, seen)
     residual_mm = float(np.sqrt(np.mean(np.sum(np.square(locked.spread_mm[seen]), -1))))
-    confidence = _confidence(locked)
-    if confidence < LEAST_CONFIDENCE:
-        return _without_grid(image, settings)
-    if max(locked.heavy) < 0.02:
+    if max(locked.heavy) < _HEAVY:
         # One family of lines only: a halftone screen looks like that. At this scale it cannot be told from a grid.
         if 0.5 * sum(page_map.px_per_mm(page_map.to_mm(np.array([image.shape[1] / 2, image.shape[0] / 2])))) < 6:
-            return _without_grid(image, settings)
+            return None
         confidence *= 0.5
     page_map = replace(page_map, residual_mm=residual_mm, confidence=confidence)
     x, y = np.meshgrid(np.linspace(grid_mm[0], grid_mm[2], 9), np.linspace(grid_mm[1], grid_mm[3], 9))
@@ -102,17 +112,45 @@ def find_grid(
         )
         problems = (Problem("grid-uncertain", "grid", message),)
     bounds = _bounds(page_map, image.shape[:2], grid_mm)
-    kind: GridKind = "lines" if max(locked.heavy) >= 0.02 else "minor"
+    kind: GridKind = "lines" if max(locked.heavy) >= _HEAVY else "minor"
     return Grid(page_map, kind, (float(scale[0]), float(scale[1])), bounds, grid_mm, "grid", confidence, problems)
 
 
-def _confidence(locked: Lock) -> float:
-    """That no part of the map is off by a square: sharp 1 mm lines in the page's mean, heavy lines where the map has
-    them.
+def by_network(picture: NDArray[np.uint8], size: tuple[int, int]) -> Lines:
+    """The grid's lines alone, as the grid network sees them on a copy of (width, height) pixels."""
+    from ecglift.models.gridlines import find_waves
+    from ecglift.models.runtime import load
 
-    Calibrated on the press: below 0.3 every second map has slipped somewhere, above 0.8 hardly any has.
-    """
-    return float(np.clip((min(locked.light) - 0.3) / 0.5, 0, 1) * (0.3 + 0.7 * locked.alignment))
+    ink = by_ink(picture, size).across
+    waves = find_waves(resized(picture, size), ink, load("gridlines"))
+    return Lines(waves[0] + waves[1], waves[2] + waves[3], _NOISE, ink)
+
+
+@dataclass(frozen=True)
+class _Sight:
+    """A way of seeing lines, and what its locks are worth. ``score``: comb contrast of the weakest grids that were read
+    right; ``dim``, ``clear``: coherence of the 1 mm lines at which a lock is worthless and certain; ``confidence``:
+    below which it is not used."""
+
+    see: See
+    score: float
+    dim: float
+    clear: float
+    confidence: float
+
+
+_SIGHTS: Final = (_Sight(by_network, 0.4, 0.15, 0.5, 0.2), _Sight(by_ink, 4.0, 0.3, 0.8, 0.5))
+"""The network's waves, which stay below a score of 0.2 on pages without a grid; then all ink, for sheets that are
+turned by nearly 45°, where the network does not know left to right from top to bottom. Of what ink finds on pages on
+which the network has seen nothing, most is lines of text, a texture or moiré."""
+
+
+def _confidence(locked: Lock, sight: _Sight) -> float:
+    """That no part of the map is off by a square: sharp 1 mm lines in the page's mean, heavy lines where the map has
+    them. Calibrated on the press."""
+    sharp = np.clip((min(locked.light) - sight.dim) / (sight.clear - sight.dim), 0, 1)
+    # Where no line is heavier than another, none can be in the wrong place.
+    return float(sharp * (0.1 + 0.9 * locked.alignment if max(locked.heavy) >= _HEAVY else 1.0))
 
 
 def _grid_cells(locked: Lock) -> NDArray[np.bool_]:

@@ -40,6 +40,7 @@ _AREAS = ("trace", "pulse", "separator", "text")
 class Recipe:
     """How to train.
 
+    ``captured``: share of windows that are seen through one of the press's captures, not the quick stand-in;
     ``replay``: how often a drawn batch is shown, light and noise drawn anew each time. ``settle``: share of the time in
     which the normalisations still take the windows' own statistics; there are one or two windows in a batch, and their
     own statistics wipe out what tells one sheet from another.
@@ -52,6 +53,7 @@ class Recipe:
     replay: int = 4
     settle: float = 0.25
     average: float = 0.99
+    captured: float = 0.5
     whole_weight: float = 1.0
     whole_batches: int = 600
     seed: int = 0
@@ -72,17 +74,18 @@ class Windows(IterableDataset[Batch]):  # type: ignore[misc]
         rng = np.random.default_rng([self.recipe.seed, info.id if info else 0, time.time_ns() % 2**32])
         held: list[Batch] = []
         while True:
-            held.append(draw_batch(rng, self.signals))
+            held.append(draw_batch(rng, self.signals, self.recipe.captured))
             yield held[-1]
             for _ in range(self.recipe.replay - 1):
                 if len(held) > 12:
                     yield relit(rng, held.pop(int(rng.integers(len(held) - 1))))
 
 
-def draw_batch(rng: np.random.Generator, signals: Signals) -> Batch:
+def draw_batch(rng: np.random.Generator, signals: Signals, captured: float = 0.0) -> Batch:
     """rgb (n, 4h, 4w, 3) uint8, dense truth (n, DENSE_CHANNELS, h, w), truth about the whole (n, 7)."""
     width, height, n = SHAPES_MM[int(rng.integers(len(SHAPES_MM)))]
-    windows = [draw_window(rng, draw_fitting(rng, signals, width, height), width, height) for _ in range(n)]
+    pages = (draw_fitting(rng, signals, width, height) for _ in range(n))
+    windows = [draw_window(rng, page, width, height, captured) for page in pages]
     return (
         np.stack([w.rgb for w in windows]),
         np.stack([w.dense for w in windows]),

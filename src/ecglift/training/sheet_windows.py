@@ -11,15 +11,21 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ecglift.models.sheetmap import DENSE_CHANNELS, LABELS, PX_PER_MM, TEMPLATE_NAMES
+from ecglift.models.sheetmap import DENSE, DENSE_CHANNELS, LABELS, PX_PER_MM, TEMPLATE_NAMES, network_image
 from ecglift.paper import GAINS_MM_MV, SPEEDS_MM_S, Panel
+from ecglift.press.capture import KINDS, CaptureSettings, capture
 from ecglift.press.compose import compose, spelled
 from ecglift.press.page import Colour, Page, Text
 from ecglift.press.render import render
 from ecglift.press.style import Style, competition_style, random_style
+from ecglift.sheet import SHEET_PX_PER_MM
 from ecglift.training.crops import photograph
 from ecglift.training.sheet_targets import targets
 from ecglift.training.signals import Signals
+
+Box = tuple[float, float, float, float]
+Seen = tuple[NDArray[np.uint8], NDArray[np.bool_]]
+"""A picture (4h, 4w, 3) and which of its cells (h, w) show anything."""
 
 SHAPES_MM: Final[tuple[tuple[int, int, int], ...]] = (
     (304, 208, 1),
@@ -303,9 +309,40 @@ def draw_fitting(rng: np.random.Generator, signals: Signals, width_mm: int, heig
     return page
 
 
-def draw_window(rng: np.random.Generator, page: Page, width_mm: int, height_mm: int) -> Window:
-    """A window of ``width_mm`` × ``height_mm`` cells on the page, turned, seen through a quick stand-in for a
-    capture.
+def _stood_in(rng: np.random.Generator, page: Page, box: Box, size_mm: tuple[int, int]) -> Seen:
+    """The part ``box`` (x0, y0, x1, y1 mm) of the page as ``size_mm`` cells across and down, through a quick stand-in
+    for a capture."""
+    # Source resolutions whose pixels tile the window exactly.
+    per_cell = max(round(float(np.clip(np.exp(rng.normal(np.log(5.0), 0.3)), 2.8, 8.0)) * 16) / 16, 2.8125)
+    scale = per_cell * size_mm[0] / (box[2] - box[0])
+    image = render(page, scale, box)
+    if rng.random() < 0.7:
+        _surroundings(rng, image, page, box[0], box[1], scale)
+    image = photograph(rng, image, scale)
+    size = (size_mm[0] * 4, size_mm[1] * 4)
+    if image.shape[1::-1] != size:
+        how = cv2.INTER_AREA if scale > PX_PER_MM else cv2.INTER_CUBIC
+        image = np.asarray(cv2.resize(image, size, interpolation=how), np.uint8)
+    return image, np.ones(size_mm[::-1], bool)
+
+
+def _captured(rng: np.random.Generator, page: Page, box: Box, size_mm: tuple[int, int]) -> Seen:
+    """The same through one of the press's captures, laid flat by its true map and cleared as the layout stage does."""
+    from ecglift.reading.surroundings import without_surroundings
+    from ecglift.stages.rectify import rectify
+
+    taken = capture(page, str(rng.choice(np.array(KINDS))), rng, CaptureSettings(max_megapixels=4.0))
+    per_mm = SHEET_PX_PER_MM * size_mm[0] / (box[2] - box[0])
+    half = 0.5 / per_mm
+    flat = rectify(taken.image, taken.map, (box[0] + half, box[1] + half, box[2] + half, box[3] + half), per_mm)
+    sheet = without_surroundings(replace(flat, px_per_mm=SHEET_PX_PER_MM))
+    image = network_image(sheet)[: size_mm[1] * 4, : size_mm[0] * 4]
+    return image, cv2.resize(sheet.seen.astype(np.uint8), size_mm, interpolation=cv2.INTER_AREA) > 0
+
+
+def draw_window(rng: np.random.Generator, page: Page, width_mm: int, height_mm: int, captured: float = 0.0) -> Window:
+    """A window of ``width_mm`` × ``height_mm`` cells on the page, turned, seen through a quick stand-in for a capture
+    or, in a share of ``captured``, through one of the press's.
     """
     turn = int(rng.choice(len(_TURN_SHARES), p=_TURN_SHARES))
     shape = (height_mm, width_mm)
@@ -315,18 +352,9 @@ def draw_window(rng: np.random.Generator, page: Page, width_mm: int, height_mm: 
     across, down = (height_mm, width_mm) if turn in (1, 3) else (width_mm, height_mm)
     cell = float(np.exp(rng.normal(0, 0.004)))
     x0, y0 = _region(rng, page, across * cell, down * cell)
-    # Source resolutions whose pixels tile the window exactly.
-    scale = max(round(float(np.clip(np.exp(rng.normal(np.log(5.0), 0.3)), 2.8, 8.0)) * 16) / 16, 2.8125) / cell
     box = (x0, y0, x0 + across * cell, y0 + down * cell)
-    image = render(page, scale, box)
-    if rng.random() < 0.7:
-        _surroundings(rng, image, page, x0, y0, scale)
-    image = photograph(rng, image, scale)
-    size = (across * 4, down * 4)
-    if image.shape[1::-1] != size:
-        image = np.asarray(
-            cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale > PX_PER_MM else cv2.INTER_CUBIC), np.uint8
-        )
+    see = _captured if captured > 0 and rng.random() < captured else _stood_in
+    image, seen = see(rng, page, box, (across, down))
     if turn == MIRRORED:
         image = np.rot90(image[:, ::-1], 2 * int(rng.integers(2)))
     elif turn:
@@ -335,6 +363,13 @@ def draw_window(rng: np.random.Generator, page: Page, width_mm: int, height_mm: 
     upright = turn == 0
     dense = targets(page, x0, y0, cell, shape) if upright else np.zeros((DENSE_CHANNELS, *shape), np.float32)
     whole, odd = _sees_all(page, box), "strewn" in page.meta
+    if upright and not seen.all():
+        rows = dense[DENSE["row_heat"].start] > 0.5
+        whole &= bool(rows.any()) and float(seen[rows].mean()) > 0.9
+        # What the picture does not show is not to be guessed: nothing stands there.
+        dense[:, ~seen] = 0.0
+        for name in ("label_class", "speed_class", "gain_class"):
+            dense[DENSE[name].start, ~seen] = -1
     return Window(
         np.ascontiguousarray(image),
         dense,
@@ -348,7 +383,7 @@ def draw_window(rng: np.random.Generator, page: Page, width_mm: int, height_mm: 
     )
 
 
-def _sees_all(page: Page, box: tuple[float, float, float, float]) -> bool:
+def _sees_all(page: Page, box: Box) -> bool:
     """Whether a window shows all panels, so that the arrangement can be told from it."""
     panels = page.layout.panels
     return (

@@ -36,6 +36,12 @@ STIFFNESSES: Final = (0.3, 1.0, 10.0, 100.0, 1e3, 1e4, 1e5, 1e6)
 """Candidates for the smoothness of the page, from crumpled to rigid; held-out cells choose. Softer ones follow moiré,
 which neighbouring cells share as they share folds: better for crumpled paper, worse for all else."""
 
+_ALIGNED: Final = 0.97
+"""Part of the heavy lines that are where the map has them, above which nothing has slipped."""
+
+_ROUNDS: Final = 8
+"""After so many a grid has grown over the largest page, or does not grow."""
+
 _INK: Final = 0.3
 """Weight of the ink beside the waves that were seen in it."""
 
@@ -85,18 +91,21 @@ class Lock:
         return sum(self.light) + 0.5 * self.alignment
 
 
-def _grown(shift: Array, quality: Array, period: float, least: float) -> tuple[Array, Array]:
+def _grown(
+    shift: Array, quality: Array, period: float, least: float, reach: int | None = None, step_share: float = 0.32
+) -> tuple[Array, Array]:
     """Shifts (rows, columns) known modulo ``period`` made continuous, and their weights.
 
     From the best cell outward, best first; a cell of less than the ``least`` quality, or that disagrees with those
-    already taken around it by more than a third of the period, is carried over but weighs nothing."""
+    already taken around it by more than ``step_share`` of the period, is carried over but weighs nothing, and so do
+    all that are more than ``reach`` cells behind such."""
     rows, columns = shift.shape
     out, weight = [[0.0] * columns for _ in range(rows)], [[-1.0] * columns for _ in range(rows)]
     s, q = shift.tolist(), quality.tolist()
-    r, c = divmod(int(np.argmax(quality)), columns)
-    queue: list[tuple[float, int, int, float]] = [(0.0, r, c, s[r][c])]
+    r, c = divmod(int(np.argmax(blurred(quality, 2.0) * (quality >= least))), columns)
+    queue: list[tuple[float, int, int, float, int]] = [(0.0, r, c, s[r][c], 0)]
     while queue:
-        _, r, c, near = heapq.heappop(queue)
+        _, r, c, near, gap = heapq.heappop(queue)
         if weight[r][c] >= 0:
             continue
         total, mean = 0.0, 0.0
@@ -107,12 +116,32 @@ def _grown(shift: Array, quality: Array, period: float, least: float) -> tuple[A
                     mean += weight[i][j] * out[i][j]
         near = mean / total if total > 0 else near
         step = (s[r][c] - near + period / 2) % period - period / 2
-        good = q[r][c] >= least and abs(step) < 0.32 * period
+        good = q[r][c] >= least and abs(step) < step_share * period and (reach is None or gap <= reach)
         out[r][c], weight[r][c] = (near + step, q[r][c]) if good else (near, 0.0)
         for i, j in ((r - 1, c), (r + 1, c), (r, c - 1), (r, c + 1)):
             if 0 <= i < rows and 0 <= j < columns and weight[i][j] < 0:
-                heapq.heappush(queue, (-q[i][j], i, j, out[r][c]))
+                heapq.heappush(queue, (-q[i][j], i, j, out[r][c], 0 if good else gap + 1))
     return np.array(out), np.array(weight)
+
+
+def _spread_out(lines: Lines, page_map: PageMap, region_px: Box) -> PageMap:
+    """The first lock, grown from the clearest part of the page: what is locked says how the paper goes on, and the next
+    round reaches a little further. No square is jumped where a fold or a bend leads away from the map so far."""
+    share = 0.0
+    for _ in range(_ROUNDS):
+        cells = cut_cells(lines, page_map, region_px)
+        covered = blurred(cells.coverage, 0.7) > 0.5
+        fields, taken = [], np.ones(cells.coverage.shape, bool)
+        for harmonics in cells.axes:
+            shift, clear = heavy_shift(blurred(harmonics, 0.7))
+            shift, weight = _grown(shift, np.clip((clear - 0.45) / 0.4, 0, 1) * covered, CELL_MM, 0.3, 2, 0.22)
+            fields.append(smooth_field(shift, np.where(weight > 0, np.square(weight), 0.02), 0.1))
+            taken &= weight > 0
+        page_map = _corrected(page_map, cells, fields[0], fields[1])
+        before, share = share, float(taken.mean())
+        if share < 1.02 * before + 1e-3:
+            break
+    return page_map
 
 
 def _corrected(page_map: PageMap, cells: Cells, dx: Array, dy: Array) -> PageMap:
@@ -148,6 +177,19 @@ def _acquired(lines: Lines, page_map: PageMap, region_px: Box, heavy: bool, sigm
         shift, weight = _grown(shift, quality, period, 0.3)
         fields.append(smooth_field(shift, np.square(weight), stiffness, robust=True))
     return _corrected(page_map, cells, fields[0], fields[1])
+
+
+def _by_heavy(lines: Lines, page_map: PageMap, region_px: Box) -> PageMap:
+    return _acquired(lines, page_map, region_px, True, 1.2, 1.0)
+
+
+def _by_heavy_twice(lines: Lines, page_map: PageMap, region_px: Box) -> PageMap:
+    return _acquired(lines, _by_heavy(lines, page_map, region_px), region_px, True, 0.8, 0.1)
+
+
+def _by_light_twice(lines: Lines, page_map: PageMap, region_px: Box) -> PageMap:
+    once = _acquired(lines, page_map, region_px, False, 1.2, 1.0)
+    return _acquired(lines, once, region_px, False, 0.8, 0.1)
 
 
 def _settled(page_map: PageMap, centres: Array, trust: Array) -> PageMap:
@@ -334,13 +376,10 @@ def lock(lines: Lines, page_map: PageMap, region_px: Box) -> Lock:
     ``region_px``: x0, y0, x1, y1 of the part in which the grid's comb was seen.
     """
     best: Lock | None = None
-    # By the heavy lines and once more from there, where the first map was too far off to be followed; the two other
-    # ways are for hard pages.
-    for heavy, twice in ((True, True), (False, True), (True, False)):
-        here = _acquired(lines, page_map, region_px, heavy, 1.2, 1.0)
-        if twice:
-            here = _acquired(lines, here, region_px, heavy, 0.8, 0.1)
-        found = _from(lines, here, region_px)
+    # Grown from its clearest part, which follows folds; else by the heavy lines and once more from there, where the
+    # first map was too far off to be followed; the two other ways are for hard pages.
+    for way in (_spread_out, _by_heavy_twice, _by_light_twice, _by_heavy):
+        found = _from(lines, way(lines, page_map, region_px), region_px)
         if best is None or found.merit > best.merit:
             best = found
         # Photos and screens with fainter lines lock no better the other ways; what has slipped aligns far worse.
@@ -348,7 +387,7 @@ def lock(lines: Lines, page_map: PageMap, region_px: Box) -> Lock:
             break
     assert best is not None
     for _ in range(2):
-        if best.alignment > 0.97:
+        if best.alignment > _ALIGNED:
             break
         # Where heavy lines are not where the map has them, it has slipped: forget it there and go on from the rest.
         trust = np.clip(best.strength, 0, 1) * (best.coverage > 0.6) * (blurred(best.aligned, 0.8) > 0.3)

@@ -324,7 +324,10 @@ def _coherence(harmonics: Spectrum, trust: Array) -> tuple[float, float]:
     """Part of the energy of the heavy lines' and of the 1 mm lines' harmonics that is the same in all cells."""
     mean = np.abs(np.einsum("rc,rck->k", trust, harmonics) / (trust.sum() + 1e-12)) ** 2
     all_ = np.einsum("rc,rck->k", trust, np.abs(harmonics) ** 2) / (trust.sum() + 1e-12)
-    return float(mean[[0, 1, 2, 3]].sum() / all_[[0, 1, 2, 3]].sum()), float(mean[4] / all_[4])
+    return (
+        float(mean[[0, 1, 2, 3]].sum() / (all_[[0, 1, 2, 3]].sum() + 1e-12)),
+        float(mean[4] / (all_[4] + 1e-12)),
+    )
 
 
 def _finished(lines: Lines, page_map: PageMap, region_px: Box, heavy: float) -> Lock:

@@ -53,6 +53,19 @@ def test_perspective_and_bend() -> None:
     assert heavy
 
 
+def test_a_sharp_fold_is_followed_square_by_square() -> None:
+    """Beyond the fold the squares look a fifth narrower: by the page's mean they are off by several of them."""
+    shape = (420, 900)
+    x_mm = np.arange(-70.0, 75.0, 5.0)
+    bend = np.zeros((25, len(x_mm), 2))
+    bend[..., 0] = np.where(x_mm > 0, -1.3 * x_mm, 0.0)
+    true = PageMap(np.array([[6.2, 0.0, 440.0], [0.0, 6.0, 210.0], [0, 0, 1.0]]), (-70.0, -60.0), 5.0, bend)
+    distance, heavy = errors(find_grid(draw(true, shape)).map, true, shape)
+    assert np.median(distance) < 0.05
+    assert np.percentile(distance, 75) < 0.2
+    assert heavy
+
+
 def test_grey_jpeg_with_shadow_and_stain() -> None:
     true = turned(5.0, 2.0, SHAPE)
     image = draw(true, SHAPE, "lines", (0.75, 0.75, 0.75)).astype(float)

@@ -125,13 +125,8 @@ def waves_box(lines: Lines) -> Box | None:
     """x0, y0, x1, y1 px of all that holds clear waves, where ``lines`` are waves; None where there are none."""
     if lines.noise <= 0:
         return None
-    seen = (
-        np.minimum(
-            cv2.blur(np.square(lines.across), (_AROUND_PX, _AROUND_PX)),
-            cv2.blur(np.square(lines.down), (_AROUND_PX, _AROUND_PX)),
-        )
-        > _CLEAR_POWER
-    )
+    power = [cv2.blur(np.square(waves), (_AROUND_PX, _AROUND_PX)) for waves in (lines.across, lines.down)]
+    seen = np.minimum(*power) > _CLEAR_POWER
     rows, columns = np.flatnonzero(seen.any(1)), np.flatnonzero(seen.any(0))
     return (float(columns[0]), float(rows[0]), float(columns[-1]), float(rows[-1])) if len(rows) else None
 

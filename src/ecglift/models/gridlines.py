@@ -25,7 +25,6 @@ HEAVY_MEAN: Final = 0.14343
 MULTIPLE: Final = 32
 """The network's pictures have sides of whole multiples of this."""
 
-
 LOOKS_PX: Final = (0, 1)
 """Shifts, to the right and down alike, at which a picture is looked at. Pixels that differ by an odd number in their
 place are answered by other weights, and err by up to 0.1 px in other directions: on a clean page that was 3 dB."""
@@ -41,12 +40,11 @@ def network_input(rgb: NDArray[np.uint8], ink: NDArray[np.float32]) -> NDArray[n
     return out
 
 
-def waves_of(mm: NDArray[np.float32], light: bool = True, heavy: bool = True) -> tuple[NDArray[np.float32], ...]:
+def waves_of(mm: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """The waves (light, heavy), each like ``mm``, of lines at whole millimetres and at multiples of 5 mm."""
     turn = np.float32(2 * np.pi)
-    fine = np.cos(turn * mm) if light else np.zeros_like(mm)
-    bump = np.exp(SHARPNESS * (np.cos(turn / 5 * mm) - 1)) - HEAVY_MEAN if heavy else np.zeros_like(mm)
-    return fine.astype(np.float32), bump.astype(np.float32)
+    bump = np.exp(SHARPNESS * (np.cos(turn / 5 * mm) - 1)) - HEAVY_MEAN
+    return np.cos(turn * mm).astype(np.float32), bump.astype(np.float32)
 
 
 def find_waves(rgb: NDArray[np.uint8], ink: NDArray[np.float32], model: Any) -> NDArray[np.float32]:

@@ -121,8 +121,9 @@ def by_network(picture: NDArray[np.uint8], size: tuple[int, int]) -> Lines:
     from ecglift.models.gridlines import find_waves
     from ecglift.models.runtime import load
 
-    ink = by_ink(picture, size).across
-    waves = find_waves(resized(picture, size), ink, load("gridlines"))
+    copy = resized(picture, size)
+    ink = by_ink(picture if size[0] > picture.shape[1] else copy, size).across
+    waves = find_waves(copy, ink, load("gridlines"))
     return Lines(waves[0] + waves[1], waves[2] + waves[3], _NOISE, ink)
 
 

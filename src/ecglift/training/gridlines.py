@@ -8,9 +8,7 @@ Crops are made on the fly by worker processes; the learning rate follows the tim
 
 from __future__ import annotations
 
-import argparse
 import json
-import math
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -30,10 +28,11 @@ from ecglift.press.capture import KINDS, CaptureSettings, capture
 from ecglift.press.compose import compose
 from ecglift.press.page import Page
 from ecglift.press.style import competition_style, random_style
+from ecglift.training.command import add_start, add_workers, parser_for, rate_at, recipe_of, signals_of, worker_rng
 from ecglift.training.export import has_bfloat16, load_weights, write_onnx
 from ecglift.training.grid_crops import GridCrop, captured_grid_crops, drawn_grid_crop, varied_grid
 from ecglift.training.network import UNet
-from ecglift.training.signals import Signals, load_signals
+from ecglift.training.signals import Signals
 
 _SHELF = 1200
 """Crops kept by a worker for replay: 0.6 GB."""
@@ -80,12 +79,7 @@ class Crops(IterableDataset[tuple[NDArray[np.float32], NDArray[np.int8]]]):  # t
         self.signals, self.recipe = signals, recipe
 
     def __iter__(self) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int8]]]:
-        info = torch.utils.data.get_worker_info()
-        torch.set_num_threads(1)
-        import cv2
-
-        cv2.setNumThreads(1)
-        rng = np.random.default_rng([self.recipe.seed, info.id if info else 0, time.time_ns() % 2**32])
+        rng = worker_rng(self.recipe.seed)
         captured: list[GridCrop] = []
         drawn: list[GridCrop] = []
         while True:
@@ -176,7 +170,7 @@ def train(signals: Signals, held_out: Signals, out: Path, recipe: Recipe, worker
         if done >= 1:
             break
         for group in optimizer.param_groups:
-            group["lr"] = recipe.rate * min(1.0, done / recipe.warmup + 0.05) * 0.5 * (1 + math.cos(math.pi * done))
+            group["lr"] = rate_at(done, recipe.rate, recipe.warmup)
         picture = picture.to(device).contiguous(memory_format=torch.channels_last)
         with torch.autocast(device, dtype=torch.bfloat16, enabled=quick):
             answer = model(picture)
@@ -221,20 +215,12 @@ def export(model: nn.Module, crops: list[GridCrop], path: Path) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--signals", type=Path, help="folder with signals.py; without it all patients are simulated")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--start", type=Path, help="checkpoint.pt or model.onnx to go on from")
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=0, help="torch threads, 0: torch's choice")
-    for name, value in asdict(Recipe()).items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
+    parser = parser_for(__doc__, Recipe())
+    add_workers(parser)
+    add_start(parser)
     args = parser.parse_args()
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    recipe = Recipe(**{name: getattr(args, name) for name in asdict(Recipe())})
-    none = Signals(np.zeros((0, 12, 0), np.float32))
-    signals, held_out = (load_signals(args.signals, s) if args.signals else none for s in ("train", "val"))
+    recipe = recipe_of(Recipe, args)
+    signals, held_out = signals_of(args)
     train(signals, held_out, args.out, recipe, args.workers, args.start)
 
 

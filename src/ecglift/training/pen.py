@@ -8,14 +8,12 @@ one, and must be trained anew with it. Rows are kept in ``--out`` and used again
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import multiprocessing
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -27,6 +25,7 @@ from ecglift.models.pen import CHANNELS, mirrored, upside_down
 from ecglift.press.capture import KINDS, CaptureSettings, capture
 from ecglift.press.compose import compose
 from ecglift.press.style import competition_style, random_style
+from ecglift.training.command import add_workers, parser_for, recipe_of
 from ecglift.training.crops import overprinted, row_curve
 from ecglift.training.export import write_onnx
 from ecglift.training.signals import Signals, load_signals
@@ -248,18 +247,11 @@ def export(model: PenNetwork, example: NDArray[np.float32], path: Path) -> float
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--signals", type=Path, help="folder with signals.py; without it all patients are simulated")
-    parser.add_argument("--out", type=Path, required=True)
+    parser = parser_for(__doc__, Recipe())
+    add_workers(parser)
     parser.add_argument("--trace", type=Path, help="folder of the trace network to read with, instead of the shipped")
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=0, help="torch threads, 0: torch's choice")
-    for name, value in asdict(Recipe()).items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
-    args: Any = parser.parse_args()
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    recipe = Recipe(**{name: getattr(args, name) for name in asdict(Recipe())})
+    args = parser.parse_args()
+    recipe = recipe_of(Recipe, args)
     args.out.mkdir(parents=True, exist_ok=True)
     if recipe.rows_minutes > 0:
         print(json.dumps({"rows": collect(recipe, args.signals, args.out / "rows", args.workers, args.trace)}))

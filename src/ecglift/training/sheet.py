@@ -8,7 +8,6 @@ Windows are drawn on the fly by worker processes; the learning rate follows the 
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import time
@@ -25,10 +24,11 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, IterableDataset
 
 from ecglift.models.sheetmap import DENSE, PX_PER_MM, WHOLE, WHOLE_NUMBERS, network_input
+from ecglift.training.command import add_start, add_workers, parser_for, rate_at, recipe_of, signals_of, worker_rng
 from ecglift.training.export import has_bfloat16, load_weights, write_onnx
 from ecglift.training.sheet_network import SheetNetwork
 from ecglift.training.sheet_windows import SHAPES_MM, Window, draw_fitting, draw_window
-from ecglift.training.signals import Signals, load_signals
+from ecglift.training.signals import Signals
 
 Batch = tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.int64]]
 
@@ -66,12 +66,7 @@ class Windows(IterableDataset[Batch]):  # type: ignore[misc]
         self.signals, self.recipe = signals, recipe
 
     def __iter__(self) -> Iterator[Batch]:
-        info = torch.utils.data.get_worker_info()
-        torch.set_num_threads(1)
-        import cv2
-
-        cv2.setNumThreads(1)
-        rng = np.random.default_rng([self.recipe.seed, info.id if info else 0, time.time_ns() % 2**32])
+        rng = worker_rng(self.recipe.seed)
         held: list[Batch] = []
         while True:
             held.append(draw_batch(rng, self.signals, self.recipe.captured))
@@ -340,7 +335,7 @@ def train(signals: Signals, held_out: Signals, out: Path, recipe: Recipe, worker
         done = minutes / recipe.minutes if recipe.minutes else 1.0
         if done >= 1:
             break
-        rate = recipe.rate * min(1.0, done / recipe.warmup + 0.05) * 0.5 * (1 + math.cos(math.pi * done))
+        rate = rate_at(done, recipe.rate, recipe.warmup)
         for group in optimizer.param_groups:
             group["lr"] = rate
         if done >= recipe.settle:
@@ -392,20 +387,12 @@ def train(signals: Signals, held_out: Signals, out: Path, recipe: Recipe, worker
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--signals", type=Path, help="folder with signals.py; without it all patients are simulated")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--start", type=Path, help="checkpoint.pt or model.onnx to go on from")
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=0, help="torch threads, 0: torch's choice")
-    for name, value in asdict(Recipe()).items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
+    parser = parser_for(__doc__, Recipe())
+    add_workers(parser)
+    add_start(parser)
     args = parser.parse_args()
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    recipe = Recipe(**{name: getattr(args, name) for name in asdict(Recipe())})
-    none = Signals(np.zeros((0, 12, 0), np.float32))
-    signals, held_out = (load_signals(args.signals, s) if args.signals else none for s in ("train", "val"))
+    recipe = recipe_of(Recipe, args)
+    signals, held_out = signals_of(args)
     train(signals, held_out, args.out, recipe, args.workers, args.start)
 
 

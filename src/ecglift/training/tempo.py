@@ -8,7 +8,6 @@ on one core, of which most is for simulated patients.
 
 from __future__ import annotations
 
-import argparse
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,8 +20,9 @@ from torch.nn import functional as F
 
 from ecglift.models.tempo import BANDS, features
 from ecglift.paper import SPEEDS_MM_S
+from ecglift.training.command import parser_for, recipe_of, signals_of
 from ecglift.training.export import write_onnx
-from ecglift.training.signals import Signals, load_signals
+from ecglift.training.signals import Signals
 
 STEP_MM = 1 / 16
 _COLUMNS_MM = (60.0, 62.5, 62.5, 75.0, 125.0, 125.0, 200.0, 250.0)
@@ -157,15 +157,10 @@ def export(model: TempoNetwork, example: Tensor, path: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--signals", type=Path, help="folder with signals.py; without it all patients are simulated")
-    parser.add_argument("--out", type=Path, required=True)
-    for name, value in asdict(Recipe()).items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
+    parser = parser_for(__doc__, Recipe())
     args = parser.parse_args()
-    recipe = Recipe(**{name: getattr(args, name) for name in asdict(Recipe())})
-    none = Signals(np.zeros((0, 12, 0), np.float32))
-    signals, held_out = (load_signals(args.signals, s) if args.signals else none for s in ("train", "val"))
+    recipe = recipe_of(Recipe, args)
+    signals, held_out = signals_of(args)
     print(json.dumps(train(signals, held_out, args.out, recipe)))
 
 

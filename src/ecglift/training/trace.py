@@ -8,9 +8,7 @@ Crops are drawn on the fly by worker processes; the learning rate follows the ti
 
 from __future__ import annotations
 
-import argparse
 import json
-import math
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -31,10 +29,11 @@ from ecglift.press.compose import compose
 from ecglift.press.page import Page
 from ecglift.press.style import competition_style, random_style
 from ecglift.sheet import SHEET_PX_PER_MM
+from ecglift.training.command import add_start, add_workers, parser_for, rate_at, recipe_of, signals_of, worker_rng
 from ecglift.training.crops import CROP_PX, Crop, captured_crops, crowded, draw_crop, overprinted, varied
 from ecglift.training.export import export, has_bfloat16, load_weights
 from ecglift.training.network import TraceNetwork
-from ecglift.training.signals import Signals, load_signals
+from ecglift.training.signals import Signals
 
 _NEAR = torch.arange(-4, 6)
 _WINDOW = torch.arange(-40, 41)
@@ -81,12 +80,7 @@ class Crops(IterableDataset[tuple[NDArray[np.uint8], NDArray[np.float32]]]):  # 
         self.signals, self.recipe = signals, recipe
 
     def __iter__(self) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
-        info = torch.utils.data.get_worker_info()
-        torch.set_num_threads(1)
-        import cv2
-
-        cv2.setNumThreads(1)
-        rng = np.random.default_rng([self.recipe.seed, info.id if info else 0, time.time_ns() % 2**32])
+        rng = worker_rng(self.recipe.seed)
         shelf: list[Crop] = []
         while True:
             for _ in range(4):
@@ -251,7 +245,7 @@ def train(
         done = minutes / recipe.minutes
         if done >= 1:
             break
-        rate = recipe.rate * min(1.0, done / recipe.warmup + 0.05) * 0.5 * (1 + math.cos(math.pi * done))
+        rate = rate_at(done, recipe.rate, recipe.warmup)
         for group in optimizer.param_groups:
             group["lr"] = rate
         if rng.random() < recipe.low:
@@ -307,21 +301,13 @@ def train(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--signals", type=Path, help="folder with signals.py; without it all patients are simulated")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--start", type=Path, help="checkpoint.pt or model.onnx to go on from")
-    parser.add_argument("--workers", type=int, default=1)
+    parser = parser_for(__doc__, Recipe())
+    add_workers(parser)
+    add_start(parser)
     parser.add_argument("--compiled", action="store_true", help="compile the network first (needs a C++ compiler)")
-    parser.add_argument("--threads", type=int, default=0, help="torch threads, 0: torch's choice")
-    for name, value in asdict(Recipe()).items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
     args = parser.parse_args()
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    recipe = Recipe(**{name: getattr(args, name) for name in asdict(Recipe())})
-    none = Signals(np.zeros((0, 12, 0), np.float32))
-    signals, held_out = (load_signals(args.signals, s) if args.signals else none for s in ("train", "val"))
+    recipe = recipe_of(Recipe, args)
+    signals, held_out = signals_of(args)
     train(signals, held_out, args.out, recipe, args.workers, args.start, args.compiled)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ecglift.reading.columns import Columns, fit_columns, nominal, together
+from ecglift.reading.columns import Columns, extents, fit_columns, nominal, together
 from ecglift.reading.hypotheses import RowView
 from ecglift.reading.marks import Edge, Row
 
@@ -51,3 +51,10 @@ def test_columns_fill_a_row_of_one_panel_that_lasts_whole_seconds() -> None:
     assert found[4] == Columns(4, 15.0, 62.5, 62.5)
     # Columns of 2.2 s beside a strip of 10 s are not the strip's.
     assert together({4: Columns(4, 15.0, 55.0, 55.0), 1: Columns(1, 15.0, 250.0, 250.0)}, 25.0)[4].pitch_mm == 55.0
+
+
+def test_a_torn_page_has_two_extents_to_try() -> None:
+    whole = [RowView(Row(y, 25.0, 186.0, 161.0), (), (), ()) for y in (33.0, 50.0)]
+    torn = [RowView(Row(y, 25.0, 150.0, 125.0), (), (), ()) for y in (88.0, 105.0, 125.0)]
+    assert extents([*whole, *torn]) == ((25.0, 150.0), (25.0, 186.0))
+    assert extents(torn) == ((25.0, 150.0),)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
-from ecglift.reading.hypotheses import RowView, weigh_all
-from ecglift.reading.marks import Edge, Row
+from ecglift.models.sheetmap import LABELS
+from ecglift.reading.hypotheses import Clarity, RowView, assign_labels, believed, label_evidence, weigh_all
+from ecglift.reading.marks import Edge, Label, Row, weighed
 
 
 def _views(rows: list[tuple[float, float]]) -> list[RowView]:
@@ -18,7 +22,14 @@ def _views(rows: list[tuple[float, float]]) -> list[RowView]:
             starts = tuple(Edge(x, 0.9) for x in (0.0, *inner))
             long += 1
         views.append(RowView(Row(y, 0.0, length, length, 1.0), starts, (), ()))
-    return views
+    known = weighed(tuple(view.row for view in views))
+    return [replace(view, row=row) for view, row in zip(views, known, strict=True)]
+
+
+def _label(name: str, x_mm: float, y_mm: float, chance: float = 0.9, panel_y_mm: float | None = None) -> Label:
+    p = np.full(len(LABELS), 0.002)
+    p[LABELS.index(name)] = 1 - p.sum() + 0.002
+    return Label(x_mm, y_mm, x_mm, y_mm if panel_y_mm is None else panel_y_mm, np.log(p), chance)
 
 
 @pytest.mark.parametrize("spot", [(87.0, 20.0), (155.0, 30.0), (159.0, 46.0)])
@@ -31,3 +42,48 @@ def test_a_spot_of_mould_is_no_rhythm_strip(spot: tuple[float, float]) -> None:
 def test_two_long_strips_stay_two() -> None:
     rows = [(50.0, 250.0), (85.0, 250.0), (120.0, 250.0), (150.0, 250.0), (180.0, 250.0)]
     assert weigh_all(_views(rows), (0.0, 250.0), {})[0].name == "3x4+2"
+
+
+def test_rows_are_as_long_as_their_fellows_and_keep_their_beat() -> None:
+    lengths = {40.0: 250.0, 65.0: 240.0, 90.0: 200.0, 115.0: 130.0, 103.0: 130.0, 150.0: 40.0}
+    chance = {row.y_mm: row.chance for row in weighed(tuple(Row(y, 0.0, n, n) for y, n in sorted(lengths.items())))}
+    assert min(chance[40.0], chance[65.0], chance[90.0]) > 0.98
+    assert 0.3 < chance[115.0] < 0.98  # half hidden, but where a row would stand
+    assert max(chance[103.0], chance[150.0]) < 0.05
+
+
+def test_a_doubtful_name_says_little_against_an_arrangement() -> None:
+    sure, doubtful = _label("V3", 10.0, 40.0, 1.0), _label("V3", 10.0, 40.0, 0.5)
+    assert label_evidence(sure, "V3") > 2.0
+    assert label_evidence(sure, "I") < -3.0
+    assert 0 > label_evidence(doubtful, "I") > -1.0
+
+
+def test_names_read_all_over_a_sheet_are_spots() -> None:
+    rows = tuple(Row(y, 0.0, 250.0, 250.0) for y in (40.0, 65.0, 90.0))
+    named = [_label(name, 0.0, y) for name, y in (("I", 40.0), ("II", 65.0), ("III", 90.0))]
+    rng = np.random.default_rng(0)
+    spots = [_label("V3", float(x), float(y), 0.6) for x, y in rng.uniform((10, 0), (250, 200), (60, 2))]
+    clean = believed(named, rows, (0.0, 250.0), 280.0 * 210.0)
+    mouldy = believed([*named, *spots], rows, (0.0, 250.0), 280.0 * 210.0)
+    assert [one.chance for one in clean] == pytest.approx([0.9] * 3)
+    assert min(one.chance for one in mouldy[:3]) > 0.7
+    assert max(one.chance for one in mouldy[3:]) < 0.4
+
+
+def test_names_above_their_rows_keep_one_distance() -> None:
+    """Names 9.5 mm above rows that are 12 mm apart, give or take one: nearest to the row before."""
+    y = [70.7, 84.0, 94.6, 107.0, 119.6, 130.6]
+    rows = [Row(one, 0.0, 125.0, 125.0) for one in y]
+    names = ("I", "II", "III", "aVR", "aVL", "aVF")
+    labels = [_label(name, 26.0, one - 9.5) for name, one in zip(names, y, strict=True)]
+    found = assign_labels(rows, labels, "below")
+    assert [[LABELS[int(label.log_p.argmax())] for label in own] for own in found] == [[name] for name in names]
+
+
+def test_what_a_sheet_never_shows_is_not_missed() -> None:
+    rows = _views([(50.0, 250.0), (85.0, 250.0), (120.0, 250.0)])
+    bare = [replace(view, starts=()) for view in rows]
+    assert Clarity.of(rows, (0.0, 250.0)).starts == pytest.approx(0.9)
+    assert Clarity.of(bare, (0.0, 250.0)).starts < 0.5
+    assert Clarity.of(bare, (0.0, 250.0)).name_lost == 0.0

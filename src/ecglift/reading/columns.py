@@ -54,8 +54,9 @@ class Columns:
         return self.start_mm(column) + self.width_mm
 
 
-def common_extent(views: Sequence[RowView]) -> tuple[float, float]:
-    """Left and right end of the rows together, mm: of those that are nearly as long as the longest."""
+def extents(views: Sequence[RowView]) -> tuple[tuple[float, float], ...]:
+    """Left and right end of the rows together, mm: of most of those that are nearly as long as the longest, and, where
+    that is longer, from the first to the last of them: a torn page cuts some rows short."""
     long = [v.row for v in views if v.row.weight_mm > 0.6 * max(w.row.weight_mm for w in views)]
     first, last = [], []
     for view in views:
@@ -64,7 +65,8 @@ def common_extent(views: Sequence[RowView]) -> tuple[float, float]:
             ends = [e.x_mm for e in view.ends if abs(e.x_mm - view.row.x1_mm) < 4 and e.chance > 0.4]
             first.append(starts[0] if starts else view.row.x0_mm)
             last.append(ends[-1] if ends else view.row.x1_mm)
-    return float(np.median(first)), float(np.median(last))
+    common, widest = (float(np.median(first)), float(np.median(last))), (min(first), max(last))
+    return (common, widest) if widest[1] - widest[0] > common[1] - common[0] + _CUT_MM else (common,)
 
 
 def fit_columns(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ecglift.leads import LEADS
 from ecglift.models.sheetmap import LABELS
@@ -41,13 +42,16 @@ _RARE_RHYTHM: Final = -2.5
 
 _ROW_LOST: Final = -5.0
 """A row of the template that is not on the sheet (cropped or unseen)."""
-_ROW_SPARE: Final = -6.0
-"""A seen row that the template does not have, when it is as long as the others; shorter ones cost less."""
-_ROW_SHORT: Final = -6.0
-_SHORT: Final = 0.5
-"""A row of the template that is seen over next to none of the longest row's length; from this share on it costs
-nothing. Spots of mould and scribbles make short rows, rows of a sheet are of one length."""
-_NAME_LOST: Final = -0.8
+_PLACE_MM: Final = 5.0
+_COLUMN_STARTS: Final = (0, 1 / 6, 1 / 4, 1 / 3, 1 / 2, 2 / 3, 3 / 4, 5 / 6)
+_ON_LINE_MM: Final = 1.5
+"""A name may stand on its row's line."""
+_END_MM: Final = 8.0
+_LEAST_CLEAR: Final = 0.3
+_SURE_ROW: Final = 0.997
+_SURE_LABEL: Final = 0.9975
+_FOUND: Final = 0.9
+"""Share of the names that are found on a sheet where they are clearest."""
 _NAME_SPARE: Final = -3.0
 _NETWORK: Final = 0.4
 """Weight of the sheet network's own guess of the template."""
@@ -125,20 +129,15 @@ Side = Literal["seen", "below", "above"]
 def assign_labels(rows: Sequence[Row], labels: Sequence[Label], side: Side = "seen") -> list[list[Label]]:
     """The labels of each row; of overlapping ones the surest."""
     out: list[list[Label]] = [[] for _ in rows]
-    if not rows:
+    if not rows or not labels:
         return out
     y = np.array([row.y_mm for row in rows])
     pitch = float(min(np.diff(y), default=30.0))
+    usual = 0.0 if side == "seen" else _usual_offset(y, labels, side, max(1.2 * pitch, 15.0))
     for label in labels:
-        away = y - (label.panel_y_mm if side == "seen" else label.y_mm)
-        if side == "seen":
-            away = np.where(np.abs(away) > max(0.5 * pitch, 6.0), np.inf, np.abs(away))
-        else:
-            away = away if side == "below" else -away
-            # A name may stand on its row's line.
-            away = np.where((away < -1.5) | (away > max(1.2 * pitch, 15.0)), np.inf, np.abs(away))
+        away = np.abs((label.panel_y_mm if side == "seen" else label.y_mm) - usual - y)
         k = int(np.argmin(away))
-        if not np.isfinite(away[k]):
+        if away[k] > max(0.5 * pitch, 6.0):
             continue
         if any(abs(other.x_mm - label.x_mm) < 5 and abs(other.y_mm - label.y_mm) < 4 for other in out[k]):
             continue
@@ -146,13 +145,86 @@ def assign_labels(rows: Sequence[Row], labels: Sequence[Label], side: Side = "se
     return out
 
 
-def _log_p(label: Label, name: str) -> float:
-    """Evidence of a label for a name against chance level, −6 at least, scaled with the chance that it is a label."""
-    return label.chance * max(float(label.log_p[LABELS.index(name)]) + math.log(len(LABELS)), -6.0)
+def _usual_offset(y: NDArray[np.float64], labels: Sequence[Label], side: Side, reach_mm: float) -> float:
+    """How far below its row (mm; negative: above it) most of a sheet's names stand on the given side of their rows.
+
+    Rows are never quite at one pitch, so one offset fits all names better than the one to the next row does.
+    """
+    offsets = np.array([label.y_mm for label in labels])[:, None] - y[None]
+    low, high = (-reach_mm, _ON_LINE_MM) if side == "below" else (-_ON_LINE_MM, reach_mm)
+    usual = offsets[(offsets > low) & (offsets < high)]
+    if not len(usual):
+        return 0.0
+    chances = np.array([label.chance for label in labels])[:, None]
+    fit = [float((chances * np.exp(-((offsets - one) ** 2) / 2)).sum()) for one in usual]
+    return float(usual[int(np.argmax(fit))])
 
 
-def _columns_evidence(view: RowView, extent: tuple[float, float], n_columns: int) -> float:
-    """How well the panel starts seen inside a row fit ``n_columns`` equal columns over ``extent``."""
+def believed(
+    labels: Sequence[Label], rows: Sequence[Row], extent: tuple[float, float], area_mm2: float
+) -> tuple[Label, ...]:
+    """``labels`` with the chances that they have on this sheet, ``area_mm2`` large: spots of mould are read as names
+    all over it, names stand where a panel begins. As many as the other places lead to expect are spots here, too."""
+    rows = [row for row in rows if row.chance > 0.5]
+    x0, x1 = extent
+    if not rows or not labels:
+        return tuple(labels)
+    pitch = float(min(np.diff([row.y_mm for row in rows]), default=30.0))
+    reach = min(0.4 * pitch, _PLACE_MM)
+    places = np.array([x0 + share * (x1 - x0) for share in _COLUMN_STARTS])
+
+    def in_place(label: Label) -> bool:
+        off_row = min(abs(row.y_mm - label.panel_y_mm) for row in rows)
+        return off_row < reach and float(np.abs(places - label.panel_x_mm).min()) < _PLACE_MM
+
+    stands = np.array([in_place(label) for label in labels])
+    chances = np.array([label.chance for label in labels])
+    inside = 4 * reach * _PLACE_MM * len(rows) * len(places)
+    spots = chances[~stands].sum() * inside / max(area_mm2 - inside, inside)
+    trust = float(np.clip(1 - spots / max(chances[stands].sum(), 1e-3), 0.02, 1.0))
+    odds = chances / np.maximum(1 - chances, 1e-3) * trust**2
+    return tuple(replace(label, chance=float(o / (1 + o))) for label, o in zip(labels, odds, strict=True))
+
+
+def label_evidence(label: Label, name: str) -> float:
+    """Evidence of a label for a name against chance level: it is a label, and reads so, or it is none and says
+    nothing."""
+    chance = min(label.chance, _SURE_LABEL)
+    return math.log(1 - chance + chance * len(LABELS) * math.exp(label.log_p[LABELS.index(name)]))
+
+
+def _row_spare(view: RowView) -> float:
+    """Cost of leaving the row and its names unexplained."""
+    row = view.row
+    return math.log(1 - min(row.chance * row.life, _SURE_ROW)) + _NAME_SPARE * row.chance * sum(
+        one.chance for one in view.labels
+    )
+
+
+@dataclass(frozen=True)
+class Clarity:
+    """How far what is not seen on a sheet is missed, 0 to 1: ``names``, and ``starts`` of panels inside rows. One that
+    shows none of them was printed or captured without, and that says little about their number."""
+
+    names: float
+    starts: float
+
+    @classmethod
+    def of(cls, views: Sequence[RowView], extent: tuple[float, float]) -> Clarity:
+        few = min(_FEW, len(views))
+        chances = sorted((label.chance for view in views for label in view.labels), reverse=True)
+        inner = [e.chance for v in views for e in v.starts if extent[0] + _END_MM < e.x_mm < extent[1] - _END_MM]
+        return cls(chances[few - 1] if len(chances) >= few else 0.0, max(max(inner, default=0.0), _LEAST_CLEAR))
+
+    @property
+    def name_lost(self) -> float:
+        """Evidence that a panel is there whose name is not seen."""
+        return math.log(1 - _FOUND * self.names)
+
+
+def _columns_evidence(view: RowView, extent: tuple[float, float], n_columns: int, clear: float) -> float:
+    """How well the panel starts seen inside a row fit ``n_columns`` equal columns over ``extent``; those not seen count
+    ``clear`` times."""
     x0, x1 = extent
     width = (x1 - x0) / n_columns
     inner = [x0 + k * width for k in range(1, n_columns)]
@@ -162,9 +234,10 @@ def _columns_evidence(view: RowView, extent: tuple[float, float], n_columns: int
         near = [(e.chance, k) for k, e in enumerate(view.starts) if abs(e.x_mm - x) < tolerance]
         best = max(near, default=(0.0, -1))
         used.add(best[1])
-        score += float(np.log((best[0] + 0.15) / 0.5))
+        fit = float(np.log((best[0] + 0.15) / 0.5))
+        score += fit if fit > 0 else clear * fit
     for k, e in enumerate(view.starts):
-        if k not in used and min(abs(e.x_mm - x0), abs(e.x_mm - x1)) > 8.0 and e.chance > 0.4:
+        if k not in used and min(abs(e.x_mm - x0), abs(e.x_mm - x1)) > _END_MM and e.chance > 0.4:
             score -= 1.5 * e.chance
     return score
 
@@ -189,7 +262,7 @@ def _row_score(
     view: RowView,
     names: tuple[str, ...] | None,
     extent: tuple[float, float],
-    any_labels: bool,
+    clear: Clarity,
     told: Mapping[int, str],
     k: int,
 ) -> tuple[float, tuple[tuple[str, Label | None], ...]]:
@@ -198,20 +271,20 @@ def _row_score(
     """
     n_columns = len(names) if names else 1
     placed, spare = _place_labels(view, extent, n_columns)
-    score = _columns_evidence(view, extent, n_columns) + _NAME_SPARE * spare
+    score = _columns_evidence(view, extent, n_columns, clear.starts) + _NAME_SPARE * spare
     if names is None:
         label = placed.get(0)
 
         def fit(lead: str) -> float:
-            return _RHYTHM_PRIOR.get(lead, _RARE_RHYTHM) + (_log_p(label, lead) if label else 0.0)
+            return _RHYTHM_PRIOR.get(lead, _RARE_RHYTHM) + (label_evidence(label, lead) if label else 0.0)
 
         best = told.get(k) or max(LEADS, key=fit)
-        return score + fit(best) + (_NAME_LOST if any_labels and not label else 0.0), ((best, label),)
+        return score + fit(best) + (0.0 if label else clear.name_lost), ((best, label),)
     for column, name in enumerate(names):
         if column in placed:
-            score += _log_p(placed[column], name)
-        elif any_labels:
-            score += _NAME_LOST
+            score += label_evidence(placed[column], name)
+        else:
+            score += clear.name_lost
     return score, tuple((name, placed.get(column)) for column, name in enumerate(names))
 
 
@@ -227,9 +300,8 @@ def weigh_template(
     """
     wanted: list[tuple[str, ...] | None] = [*template.rows, *([None] * template.rhythm_strips)]
     told = dict(enumerate(rhythm_leads))
-    any_labels = any(view.labels for view in views)
+    clear = Clarity.of(views, extent)
     n, m = len(views), len(wanted)
-    longest = max(view.row.weight_mm for view in views)
     best = np.full((n + 1, m + 1), -np.inf)
     best[0, 0] = 0.0
     came: dict[tuple[int, int], str] = {}
@@ -239,14 +311,11 @@ def weigh_template(
             options: list[tuple[float, str]] = []
             if i and j:
                 strip = j - 1 - len(template.rows)
-                score, cells[i, j] = _row_score(views[i - 1], wanted[j - 1], extent, any_labels, told, strip)
-                score += _ROW_SHORT * max(0.0, 1 - views[i - 1].row.weight_mm / (_SHORT * longest))
+                score, cells[i, j] = _row_score(views[i - 1], wanted[j - 1], extent, clear, told, strip)
+                score += math.log(views[i - 1].row.chance)
                 options.append((best[i - 1, j - 1] + score, "both"))
             if i:
-                spare = _ROW_SPARE * views[i - 1].row.life * min(
-                    1.0, views[i - 1].row.weight_mm / longest
-                ) + _NAME_SPARE * sum(one.chance for one in views[i - 1].labels)
-                options.append((best[i - 1, j] + spare, "seen"))
+                options.append((best[i - 1, j] + _row_spare(views[i - 1]), "seen"))
             if j:
                 options.append((best[i, j - 1] + _ROW_LOST, "wanted"))
             if options:
@@ -269,18 +338,22 @@ def weigh_template(
 
 def weigh_custom(views: Sequence[RowView], extent: tuple[float, float]) -> Hypothesis:
     """The arrangement that the printed names alone say: each row as many columns as fit its names best."""
-    score, cells = _CUSTOM_COST, []
+    score, cells, clear = _CUSTOM_COST, [], Clarity.of(views, extent).starts
     for k, view in enumerate(views):
         options = []
         for n_columns in (1, 2, 3, 4, 6):
             placed, spare = _place_labels(view, extent, n_columns)
             found = {c: LABELS[int(np.argmax(label.log_p))] for c, label in placed.items()}
-            value = _columns_evidence(view, extent, n_columns) + _NAME_SPARE * spare
-            value += sum(_log_p(placed[c], name) + _CUSTOM_NAME_COST for c, name in found.items())
+            value = _columns_evidence(view, extent, n_columns, clear) + _NAME_SPARE * spare
+            value += sum(label_evidence(placed[c], name) + _CUSTOM_NAME_COST for c, name in found.items())
             value -= 1.5 * (n_columns - len(found))
             options.append((value, -n_columns, placed, found))
         value, columns, placed, found = max(options, key=lambda option: option[:2])
-        score += value
+        value += math.log(view.row.chance)
+        spare = _row_spare(view)
+        if spare > value:
+            found = {}
+        score += max(value, spare)
         for c, name in sorted(found.items()):
             cells.append(Cell(k, c, -columns, name, columns == -1 and len(views) > 1, placed[c]))
     named = [cell.name for cell in cells]
@@ -291,7 +364,7 @@ def weigh_custom(views: Sequence[RowView], extent: tuple[float, float]) -> Hypot
     cells = [
         cell if several or not cell.rhythm else Cell(cell.row, 0, 1, cell.name, False, cell.label) for cell in cells
     ]
-    return Hypothesis(CUSTOM, tuple(cells), score + _ROW_SPARE * len(dropped) * 0.5, dropped)
+    return Hypothesis(CUSTOM, tuple(cells), score, dropped)
 
 
 def weigh_all(

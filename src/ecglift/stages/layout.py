@@ -15,13 +15,15 @@ from ecglift.models.sheetmap import LABELS, TEMPLATE_NAMES, SheetMap, read
 from ecglift.models.words import NAMES, read_words
 from ecglift.paper import TEMPLATES, Layout, Panel, Template
 from ecglift.problem import Problem, fail
-from ecglift.reading.columns import Columns, common_extent, fit_columns, together
+from ecglift.reading.columns import Columns, extents, fit_columns, together
 from ecglift.reading.hypotheses import (
     CUSTOM,
     Hypothesis,
     RowView,
     Side,
     assign_labels,
+    believed,
+    label_evidence,
     label_way,
     panel_start,
     weigh_all,
@@ -49,8 +51,15 @@ from ecglift.sheet import Sheet
 STAGE: Final = "layout"
 
 _MIRRORED: Final = 4
-_LIKELY_TURN: Final = 0.02
-"""A quarter turn is tried when its chance is at least this share of the likeliest one's."""
+_LEAST_LIE: Final = 1e-3
+_FEW_NAMES: Final = 3
+_NAMED: Final = 1.0
+"""The network says how a sheet lies, and at its surest it is wrong once in a hundred. It is believed where there are at
+least three names and their log-evidence is one a panel; else the sheet is turned every way."""
+_LENGTH_TELLS: Final = 3.0
+_ROWLESS: Final = 20.0
+"""Weight of the logarithm of the longest row's length in how a sheet stands, and what it costs to have no row: across
+the traces there are but spots and letters to make one of."""
 _SURE: Final = 0.8
 """Posterior of a hypothesis below which a person is told to look."""
 _OWN_LEVEL_MM: Final = 0.7
@@ -120,7 +129,7 @@ class SheetReading:
 def find_layout(sheet: Sheet, settings: LayoutSettings | None = None) -> SheetReading:
     """The reading of a flat sheet. StageError when it is no ECG on paper, mirrored, or without rows of traces."""
     settings = settings or LayoutSettings()
-    answer, words, turns = _upright(sheet)
+    answer, words, turns = _upright(sheet, settings)
     pulses = measured(turn_sheet(sheet, turns), find_pulses(answer))
     reading = replace(interpret(answer, words, settings, pulses), quarter_turns=turns)
     unread = {"leads-unread", "leads-assumed"} & {p.code for p in reading.problems}
@@ -194,32 +203,42 @@ def interpret(
     )
 
 
-def _upright(sheet: Sheet) -> tuple[SheetMap, WordReader, int]:
+def _upright(sheet: Sheet, settings: LayoutSettings) -> tuple[SheetMap, WordReader, int]:
     """The network's answer about the sheet set upright, a reader of its print, and the clockwise quarter turns it took.
 
-    Where the network is not sure how the sheet lies, it is turned every likely way: names read best upright.
+    Where the network is not sure how the sheet lies, it is turned every likely way: rows are long and names find their
+    places when it stands upright.
     """
     first = read(sheet, load("sheet"))
     lies = first.weights("turn")[:_MIRRORED]
-    likely = [int(k) for k in np.argsort(-lies) if lies[k] > _LIKELY_TURN * lies.max()]
     best: tuple[float, SheetMap, WordReader, int] | None = None
-    for k in likely:
+    for k in (int(k) for k in np.argsort(-lies)):
         turned = turn_sheet(sheet, k)
         answer = first if k == 0 else read(turned, load("sheet"))
         words = partial(read_words, turned, model=load("words"))
-        if len(likely) == 1:
-            return answer, words, k
-        # Single strokes are the same upside down: only letters tell.
-        sure = [float(np.exp(one.log_p.max())) * one.chance for one in find_labels(answer, words) if _tells(one)]
-        score = sum(sure) + float(np.log(max(lies[k], 1e-3)))
+        stands, named = _standing(answer, words, settings)
+        score = stands + float(np.log(max(lies[k], _LEAST_LIE)))
         if best is None or score > best[0]:
             best = score, answer, words, k
+        if named and lies[k] == lies.max():
+            break
     assert best is not None  # the likeliest turn is always among them
     return best[1:]
 
 
-def _tells(label: Label) -> bool:
-    return LABELS[int(label.log_p.argmax())] not in {"I", "II", "III"}
+def _standing(answer: SheetMap, words: WordReader, settings: LayoutSettings) -> tuple[float, bool]:
+    """Log-evidence that a sheet stands upright: how long its rows are, and how well the names at their places read;
+    and whether most names do, so that no other way needs to be tried."""
+    rows = find_rows(answer)
+    if not rows:
+        return -_ROWLESS, False
+    hypotheses = _arranged(answer, rows, words, settings)[2]
+    # An arrangement that takes every name as it comes fits on any sheet, however it lies.
+    usual = [one for one in hypotheses if one.name != CUSTOM or settings.names]
+    cells = usual[0].cells
+    names = [label_evidence(cell.label, cell.name) for cell in cells if cell.label is not None]
+    named = len(names) >= _FEW_NAMES and float(np.sum(names)) > _NAMED * len(cells)
+    return float(np.sum(names)) + _LENGTH_TELLS * float(np.log(max(row.weight_mm for row in rows))), named
 
 
 def _arranged(
@@ -232,33 +251,39 @@ def _arranged(
         RowView(row, find_edges(answer, row.y_mm, "start", reach), find_edges(answer, row.y_mm, "end", reach), ())
         for row in rows
     ]
-    extent = common_extent(bare)
     labels = find_labels(answer, words)
-    best: tuple[list[RowView], tuple[Hypothesis, ...]] | None = None
+    best: tuple[list[RowView], tuple[float, float], tuple[Hypothesis, ...]] | None = None
     sides: tuple[Side, ...] = ("seen", "below", "above")
-    for side in sides:
-        by_row = assign_labels(rows, labels, side)
-        views = [replace(view, labels=tuple(own)) for view, own in zip(bare, by_row, strict=True)]
-        hypotheses = _weigh(views, extent, answer, settings)
-        looked = _second_look(hypotheses[0], views, extent, words)
-        if looked is not views:
-            views, hypotheses = looked, _weigh(looked, extent, answer, settings)
-        if best is None or hypotheses[0].log_score > best[1][0].log_score + 1.0:
-            best = views, hypotheses
-        # The other sides are for sheets where the network takes names for those of a neighbouring row.
-        if side == "seen" and hypotheses[0].name != CUSTOM and not _contradicted(hypotheses[0]):
-            break
-    assert best is not None  # there is always a first side
-    return best[0], extent, best[1]
+    for extent in extents(bare):
+        known = believed(labels, rows, extent, float(answer.dense[0].size))
+        for side in sides:
+            by_row = assign_labels(rows, known, side)
+            views = [replace(view, labels=tuple(own)) for view, own in zip(bare, by_row, strict=True)]
+            hypotheses = _weigh(views, extent, answer, settings)
+            looked = _second_look(hypotheses[0], views, extent, words)
+            if looked is not views:
+                views, hypotheses = looked, _weigh(looked, extent, answer, settings)
+            if best is None or hypotheses[0].log_score > best[2][0].log_score + 1.0:
+                best = views, extent, hypotheses
+            # The other sides are for sheets where the network takes names for those of a neighbouring row.
+            if side == "seen" and hypotheses[0].name != CUSTOM and not _contradicted(hypotheses[0], views):
+                break
+    assert best is not None  # there is always an extent and a first side
+    return best
 
 
-def _contradicted(hypothesis: Hypothesis) -> bool:
-    """Whether a name that was read well is another one than the hypothesis has there."""
-    return any(
-        cell.label is not None
-        and cell.label.chance > 0.5
-        and cell.label.log_p.max() - cell.label.log_p[LABELS.index(cell.name)] > 2.0
-        for cell in hypothesis.cells
+def _contradicted(hypothesis: Hypothesis, views: list[RowView]) -> bool:
+    """Whether a name that was read well is another one than the hypothesis has there, or rows do not fit it."""
+    whole = [views[k].row.chance > 0.5 and views[k].row.life > 0.5 for k in hypothesis.dropped]
+    return (
+        any(whole)
+        or hypothesis.lost > 0
+        or any(
+            cell.label is not None
+            and cell.label.chance > 0.5
+            and cell.label.log_p.max() - cell.label.log_p[LABELS.index(cell.name)] > 2.0
+            for cell in hypothesis.cells
+        )
     )
 
 

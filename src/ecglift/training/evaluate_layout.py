@@ -17,7 +17,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ecglift.press.capture import CaptureSettings, capture
+from ecglift.press.capture import KINDS, CaptureSettings, capture
 from ecglift.press.compose import compose
 from ecglift.press.page import Page
 from ecglift.press.style import competition_style, random_style
@@ -27,8 +27,6 @@ from ecglift.sheet import Sheet
 from ecglift.stages.layout import SheetReading, find_layout
 from ecglift.stages.rectify import rectify
 from ecglift.training.signals import Signals, load_signals
-
-KINDS = ("clean", "colour_scan", "bw_scan", "print_scan", "photo", "photo_crop", "photo_folded")
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@ SPEEDS_MM_S: Final[tuple[float, ...]] = (12.5, 25.0, 50.0)
 GAINS_MM_MV: Final[tuple[float, ...]] = (2.5, 5.0, 10.0, 20.0)
 DEFAULT_SPEED_MM_S: Final = 25.0
 DEFAULT_GAIN_MM_MV: Final = 10.0
+PULSE_S: Final = 0.2
+"""Usual width of a calibration pulse, which is 1 mV high."""
 
 How = Literal["printed", "pulse", "given", "assumed", "grid", "page"]
 """How a speed or gain is known: read in print, from the calibration pulse, told, assumed, from the grid or the page."""

@@ -93,13 +93,14 @@ class Edge:
 
 @dataclass(frozen=True)
 class Pulse:
-    """A calibration pulse: middle of its top, width and height of 1 mV."""
+    """A calibration pulse: middle of its top, width and height of 1 mV. ``inked``: the ink has that height, too."""
 
     x_mm: float
     y_mm: float
     width_mm: float
     height_mm: float
     chance: float
+    inked: bool = False
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ecglift.paper import GAINS_MM_MV
+from ecglift.paper import GAINS_MM_MV, PULSE_S, SPEEDS_MM_S
 from ecglift.reading.marks import Pulse
 from ecglift.sheet import Sheet
 
 Floats = NDArray[np.float32]
 
 _ABOUT_MM: Final = 2.0
-"""The network finds a pulse's top and its sides to this."""
+_ABOUT_TOP_MM: Final = 8.0
+"""The network finds a pulse's sides to the first, its top to the second: where rows are near, its pulse may hang
+together with the next one."""
 _BELOW_MM: Final = 3.0
 """What of the paper below the feet is looked at: the sides end there."""
 _CLEAR: Final = 0.4
@@ -35,15 +37,18 @@ def measured(sheet: Sheet, pulses: Sequence[Pulse]) -> tuple[Pulse, ...]:
 
 
 def _measured(sheet: Sheet, pulse: Pulse) -> Pulse:
-    fit = _fit(sheet, pulse)
-    if fit is None:
-        return pulse
-    next_best, best = np.sort(fit)[-2:]
-    height = GAINS_MM_MV[int(fit.argmax())]
-    # What the network measured near it is finer: a pulse of 9.6 mm says that the scale is off.
-    if best < _CLEAR or best - next_best < _LEAD or abs(np.log(pulse.height_mm / height)) < 0.2:
-        return pulse
-    return replace(pulse, height_mm=height)
+    # The network's width first, then those of pulses at the usual speeds, which it may have mistaken.
+    for width in (pulse.width_mm, *(PULSE_S * speed for speed in SPEEDS_MM_S)):
+        fit = _fit(sheet, replace(pulse, width_mm=width))
+        if fit is None:
+            continue
+        next_best, best = np.sort(fit)[-2:]
+        height = GAINS_MM_MV[int(fit.argmax())]
+        if best > _CLEAR and best - next_best > _LEAD:
+            # What the network measured near it is finer: a pulse of 9.6 mm says that the scale is off.
+            near = abs(np.log(pulse.height_mm / height)) < 0.2
+            return replace(pulse, height_mm=pulse.height_mm if near else height, inked=True)
+    return pulse
 
 
 def _fit(sheet: Sheet, pulse: Pulse) -> Floats | None:
@@ -53,14 +58,16 @@ def _fit(sheet: Sheet, pulse: Pulse) -> Floats | None:
     x, y = float(sheet.x_px(pulse.x_mm)), float(sheet.y_px(pulse.y_mm))
     half, about = pulse.width_mm / 2 * scale, _ABOUT_MM * scale
     left, right = round(x - half - about), round(x + half + about) + 1
-    top, bottom = round(y - about), round(y + about + (tallest + _BELOW_MM) * scale) + 1
+    about_top = _ABOUT_TOP_MM * scale
+    top, bottom = round(y - about_top), round(y + about_top + (tallest + _BELOW_MM) * scale) + 1
+    over, top = max(-top, 0), max(top, 0)
     height, width = sheet.seen.shape
-    if left < 0 or right > width or top < 0 or bottom > height + 8 * scale or pulse.width_mm < 1:
+    if left < 0 or right > width or bottom > height + 14 * scale or pulse.width_mm < 1:
         return None
     dark = _ink(sheet.rgb[top : min(bottom, height), left:right])
-    dark = np.pad(dark, ((0, max(bottom - height, 0)), (0, 0)))
+    dark = np.pad(dark, ((over, max(bottom - height, 0)), (0, 0)))
     sums = np.concatenate([np.zeros((1, dark.shape[1]), np.float32), np.cumsum(dark, axis=0)])
-    rows = np.arange(round(2 * about) + 1)
+    rows = np.arange(round(2 * about_top) + 1)
     side, middle = round(about), dark.shape[1] // 2
     inner = slice(max(side + round(0.25 * half), 1), max(dark.shape[1] - side - round(0.25 * half), 2))
     out = np.zeros(len(GAINS_MM_MV), np.float32)

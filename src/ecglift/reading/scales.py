@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ecglift.paper import DEFAULT_GAIN_MM_MV, DEFAULT_SPEED_MM_S, GAINS_MM_MV, SPEEDS_MM_S, How
+from ecglift.paper import DEFAULT_GAIN_MM_MV, DEFAULT_SPEED_MM_S, GAINS_MM_MV, PULSE_S, SPEEDS_MM_S, How
 from ecglift.problem import Problem
 from ecglift.reading.marks import PrintedScale, Pulse
 
@@ -25,9 +25,6 @@ _CERTAIN: Final = 0.95
 _SEVERAL: Final = 3
 _ALIKE: Final = 0.1
 """The same against several pulses whose heights are a usual gain's to this, in e-folds."""
-PULSE_S: Final = 0.2
-"""Usual width of a calibration pulse."""
-
 _COLUMN_S: Final[dict[int, tuple[float, ...]]] = {4: (2.5,), 2: (5.0, 2.5, 4.0), 1: (10.0, 5.0)}
 """Seconds that a column usually shows, by the number of columns."""
 _COLUMN_ODDS: Final[dict[int, tuple[float, float]]] = {4: (8.0, 5.0), 2: (5.0, 3.5), 1: (4.0, 1.5)}
@@ -109,13 +106,18 @@ def find_speed(
     return Scale(DEFAULT_SPEED_MM_S, "assumed", log_odds=odds)
 
 
-def pulse_gain(heights_mm: Sequence[float]) -> tuple[float, float] | None:
-    """(usual gain nearest to the pulses' usual height in ratio, that height), or None without pulses."""
-    if not heights_mm:
+def pulse_gain(pulses: Sequence[Pulse]) -> tuple[float, float] | None:
+    """(usual gain nearest to the pulses' usual height in ratio, that height), or None without pulses. Those whose
+    height the ink confirms are asked alone, if there are any."""
+    if not pulses:
         return None
-    height = float(np.percentile(heights_mm, 75))
+    height = float(np.percentile([pulse.height_mm for pulse in _best(pulses)], 75))
     gains = np.array(GAINS_MM_MV)
     return float(gains[np.abs(np.log(gains / max(height, 0.1))).argmin()]), height
+
+
+def _best(pulses: Sequence[Pulse]) -> Sequence[Pulse]:
+    return [pulse for pulse in pulses if pulse.inked] or pulses
 
 
 def find_gain(
@@ -128,7 +130,7 @@ def find_gain(
     chest = GAINS_MM_MV[int(chest_marks[0].log_p.argmax())] if chest_marks else None
     if given is not None:
         return Scale(given, "given")
-    said, measured = _printed(printed, GAINS_MM_MV), pulse_gain([p.height_mm for p in pulses])
+    said, measured = _printed(printed, GAINS_MM_MV), pulse_gain(pulses)
     if measured and not 0.8 < measured[1] / measured[0] < 1.25:
         text = f"the calibration pulse is {measured[1]:.1f} mm high, which is no usual gain; check with --gain"
         return Scale(
@@ -141,7 +143,7 @@ def find_gain(
         if said[0] == measured[0] or (chest is not None and chest == measured[0]):
             return Scale(said[0], "pulse" if said[0] == measured[0] else "printed", (), chest)
         # Clear print is seldom wrong; a pulse may be half hidden, but not several of them to the same height.
-        alike = sum(abs(np.log(p.height_mm / measured[0])) < _ALIKE for p in pulses)
+        alike = sum(abs(np.log(p.height_mm / measured[0])) < _ALIKE for p in _best(pulses))
         clear = said[1] > (_CERTAIN if alike >= _SEVERAL else _CLEAR)
         value = said[0] if clear else measured[0]
         text = f"{said[0]:g} mm/mV is printed, but the calibration pulse is {measured[1]:.1f} mm high;"

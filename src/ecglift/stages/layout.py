@@ -58,8 +58,9 @@ _NAMED: Final = 1.0
 least three names and their log-evidence is one a panel; else the sheet is turned every way."""
 _LENGTH_TELLS: Final = 3.0
 _ROWLESS: Final = 20.0
+_FEW_PULSES: Final = 3
 """Weight of the logarithm of the longest row's length in how a sheet stands, and what it costs to have no row: across
-the traces there are but spots and letters to make one of."""
+the traces there are but spots and letters to make one of. A pulse that stands on its feet counts one, up to three."""
 _SURE: Final = 0.8
 """Posterior of a hypothesis below which a person is told to look."""
 _OWN_LEVEL_MM: Final = 0.7
@@ -216,7 +217,7 @@ def _upright(sheet: Sheet, settings: LayoutSettings) -> tuple[SheetMap, WordRead
         turned = turn_sheet(sheet, k)
         answer = first if k == 0 else read(turned, load("sheet"))
         words = partial(read_words, turned, model=load("words"))
-        stands, named = _standing(answer, words, settings)
+        stands, named = _standing(turned, answer, words, settings)
         score = stands + float(np.log(max(lies[k], _LEAST_LIE)))
         if best is None or score > best[0]:
             best = score, answer, words, k
@@ -226,9 +227,9 @@ def _upright(sheet: Sheet, settings: LayoutSettings) -> tuple[SheetMap, WordRead
     return best[1:]
 
 
-def _standing(answer: SheetMap, words: WordReader, settings: LayoutSettings) -> tuple[float, bool]:
-    """Log-evidence that a sheet stands upright: how long its rows are, and how well the names at their places read;
-    and whether most names do, so that no other way needs to be tried."""
+def _standing(sheet: Sheet, answer: SheetMap, words: WordReader, settings: LayoutSettings) -> tuple[float, bool]:
+    """Log-evidence that a sheet stands upright: how long its rows are, how many pulses stand on their feet, and how
+    well the names at their places read; and whether most names do, so that no other way needs to be tried."""
     rows = find_rows(answer)
     if not rows:
         return -_ROWLESS, False
@@ -238,7 +239,10 @@ def _standing(answer: SheetMap, words: WordReader, settings: LayoutSettings) -> 
     cells = usual[0].cells
     names = [label_evidence(cell.label, cell.name) for cell in cells if cell.label is not None]
     named = len(names) >= _FEW_NAMES and float(np.sum(names)) > _NAMED * len(cells)
-    return float(np.sum(names)) + _LENGTH_TELLS * float(np.log(max(row.weight_mm for row in rows))), named
+    evidence = float(np.sum(names)) + _LENGTH_TELLS * float(np.log(max(row.weight_mm for row in rows)))
+    if not named:
+        evidence += min(sum(pulse.inked for pulse in measured(sheet, find_pulses(answer))), _FEW_PULSES)
+    return evidence, named
 
 
 def _arranged(
@@ -426,7 +430,7 @@ def _gain(
             limb.append(pulse)
     gain = find_gain(printed, limb or chest, answer.weights("gain"), settings.gain_mm_mv)
     if gain.how != "given" and limb and len(chest) >= 2:
-        own = pulse_gain([p.height_mm for p in chest])
+        own = pulse_gain(chest)
         if own and own[0] != gain.value and 0.8 < own[1] / own[0] < 1.25:
             gain = replace(gain, chest=own[0])
     return gain

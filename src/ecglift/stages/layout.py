@@ -428,8 +428,10 @@ def _gain(
             chest.append(pulse)
         else:
             limb.append(pulse)
-    gain = find_gain(printed, limb or chest, answer.weights("gain"), settings.gain_mm_mv)
-    if gain.how != "given" and limb and len(chest) >= 2:
+    # A height that the ink confirms is worth more than whose it is.
+    asked = chest if not limb or (not any(p.inked for p in limb) and any(p.inked for p in chest)) else limb
+    gain = find_gain(printed, asked, answer.weights("gain"), settings.gain_mm_mv)
+    if gain.how != "given" and asked is limb and len(chest) >= 2:
         own = pulse_gain(chest)
         if own and own[0] != gain.value and 0.8 < own[1] / own[0] < 1.25:
             gain = replace(gain, chest=own[0])

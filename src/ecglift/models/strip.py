@@ -102,39 +102,44 @@ def log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=0)), np.float32)
 
 
-def follow(log_p: NDArray[np.float32], step_cost: float = _STEP_COST) -> NDArray[np.int64]:
-    """The row, (columns,), of the best path: maximal sum of log-probability minus ``step_cost`` per pixel of vertical
-    movement.
+def follow(log_p: NDArray[np.float32], step_cost: float | NDArray[np.float32] = _STEP_COST) -> NDArray[np.int64]:
+    """The row, (columns,), of the best path: maximal sum of log-probability minus the cost of its vertical movement.
 
-    Exact dynamic programming; the L1 distance transform is two running minima (Felzenszwalb & Huttenlocher 2012).
+    ``step_cost``: of a pixel, or (rows, columns) of passing each pixel. Exact dynamic programming; the L1 distance
+    transform is two running minima (Felzenszwalb & Huttenlocher 2012).
     """
     rows, columns = log_p.shape
-    ramp = (np.arange(rows) * step_cost).astype(np.float32)
+    costs = np.broadcast_to(np.asarray(step_cost, np.float32), (rows, columns) if np.ndim(step_cost) else (rows, 1))
+    climb = np.cumsum(costs, axis=0, dtype=np.float32).T  # (columns or 1, rows)
+    climb = np.broadcast_to(climb, (columns, rows))
     cost = np.maximum(-log_p.T, 0).astype(np.float32)  # (columns, rows)
     cost = np.minimum(cost, 12.0)
     total = np.empty((columns, rows), np.float32)
     total[0] = cost[0]
     for k in range(1, columns):
-        before = total[k - 1]
-        down = np.minimum.accumulate(before - ramp) + ramp
-        up = np.minimum.accumulate((before + ramp)[::-1])[::-1] - ramp
+        before, height = total[k - 1], climb[k]
+        down = np.minimum.accumulate(before - height) + height
+        up = np.minimum.accumulate((before + height)[::-1])[::-1] - height
         total[k] = np.minimum(down, up) + cost[k]
     path = np.empty(columns, np.int64)
     path[-1] = int(total[-1].argmin())
-    index = np.arange(rows)
     for k in range(columns - 2, -1, -1):
-        path[k] = int((total[k] + step_cost * np.abs(index - path[k + 1])).argmin())
+        height = climb[k + 1]
+        path[k] = int((total[k] + np.abs(height - height[path[k + 1]])).argmin())
     return path
 
 
-def _followed(log_p: NDArray[np.float32], step_cost: float) -> NDArray[np.int64]:
+def _followed(log_p: NDArray[np.float32], step_cost: float | NDArray[np.float32]) -> NDArray[np.int64]:
     """The path at full resolution, found on pairs of rows and columns (a quarter of the work), then moved to the
     nearest maximum."""
     rows, columns = log_p.shape
+    even = columns - columns % 2
     # A steep line's chances are spread over many rows: each is small, and a path by single rows prefers another line.
     spread = cv2.GaussianBlur(np.exp(log_p), (1, 4 * _SPREAD_PX + 1), sigmaX=0.1, sigmaY=_SPREAD_PX)
-    even = np.log(spread[:, : columns - columns % 2] + 1e-6)
-    coarse = follow(even.reshape(rows // 2, 2, columns // 2, 2).mean(axis=(1, 3)), 2 * step_cost)
+    pairs = np.log(spread[:, :even] + 1e-6).reshape(rows // 2, 2, even // 2, 2).mean(axis=(1, 3))
+    if isinstance(step_cost, np.ndarray):
+        step_cost = step_cost[:, :even].reshape(rows // 2, 2, even // 2, 2).mean(axis=(1, 3))
+    coarse = follow(pairs, 2 * step_cost)
     path = np.repeat(2 * coarse, 2)
     path = np.concatenate([path, path[-1:]])[:columns] if columns % 2 else path
     near = np.clip(path[None, :] + np.arange(-2, 4)[:, None], 0, rows - 1)
@@ -175,9 +180,9 @@ def decode(
 
 
 def line_of(
-    log_p: NDArray[np.float32], step_cost: float = _STEP_COST
+    log_p: NDArray[np.float32], step_cost: float | NDArray[np.float32] = _STEP_COST
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(y, sigma), each (columns,) px, of log-probabilities (STRIP_PX, columns): see :func:`decode`."""
+    """(y, sigma), each (columns,) px, of log-probabilities (STRIP_PX, columns): see :func:`decode`, :func:`follow`."""
     p = np.exp(log_p)
     top, bottom = _lobe(p, _followed(log_p, step_cost))
     row = np.arange(log_p.shape[0], dtype=np.float32)[:, None]

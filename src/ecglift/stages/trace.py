@@ -7,9 +7,10 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import binary_closing
+from scipy.ndimage import binary_closing, binary_dilation, find_objects, label
 
 from ecglift.inkshare import Claim, divided
+from ecglift.leaps import without_leaps
 from ecglift.models.pen import features
 from ecglift.models.pen import sigma_mm as laplace_sigma_mm
 from ecglift.models.runtime import load, names
@@ -29,6 +30,10 @@ _TALL_MM: Final = 30.0
 _BEYOND_MM: Final = 28.0
 _LEAVING_MM: Final = 24.0
 """The tall strip's line is taken where it lies beyond the first, and the other strip's line beyond the second."""
+
+_DISPUTED: Final = 0.01
+_AROUND_COLUMNS: Final = 160
+"""A column where another row takes more than the first is decoded again, with that many, 10 mm, on both sides."""
 
 _SHARP_MM: Final = 0.6
 _BRIDGED_MM: Final = 3.0
@@ -82,7 +87,7 @@ def trace_rows(sheet: Sheet, layout: Layout, settings: TraceSettings | None = No
     traces = []
     for k, row in enumerate(rows):
         others, baseline, taken = claims[:k] + claims[k + 1 :], _baseline_mm(row), None
-        read = _without_rivals(reads[k], claims[k], others)
+        read = _without_leaps(_without_rivals(reads[k], claims[k], others), settings)
         if float(np.abs(read.y_mm - baseline).max(initial=0.0)) > _TALL_MM:
             coarse = coarse or sheet.halved()
             tall = read_row(coarse, row, settings)
@@ -101,13 +106,26 @@ def _claim(read: RowRead, panels: tuple[Panel, ...], sheet: Sheet, settings: Tra
 
 
 def _without_rivals(read: RowRead, own: Claim, others: list[Claim]) -> RowRead:
-    """The row decoded once more without the ink that is rather another row's."""
+    """The row decoded once more, where that was disputed, without the ink that is rather another row's."""
     left = divided(own, others)
     if left is None:
         return read
-    log_p = np.where(own.chances.any(axis=0), np.log(np.maximum(left, 1e-7)), read.log_p)
-    y_px, sigma_px = line_of(log_p)
-    return replace(read, y_mm=read.strip.rows_mm(y_px), sigma_mm=sigma_px / read.strip.px_per_mm, log_p=log_p)
+    there = np.asarray(own.chances.any(axis=0))
+    disputed = there & (np.abs(left - own.chances).max(axis=0) > _DISPUTED)
+    log_p, y_mm, sigma_mm = read.log_p.copy(), read.y_mm.copy(), read.sigma_mm.copy()
+    pieces, n = label(binary_dilation(disputed, iterations=_AROUND_COLUMNS))
+    for (columns,) in find_objects(pieces, n):
+        log_p[:, columns] = np.where(there[columns], np.log(np.maximum(left[:, columns], 1e-7)), log_p[:, columns])
+        y_px, sigma_px = line_of(log_p[:, columns])
+        y_mm[columns], sigma_mm[columns] = read.strip.rows_mm(y_px), sigma_px / read.strip.px_per_mm
+    return replace(read, y_mm=y_mm, sigma_mm=sigma_mm, log_p=log_p)
+
+
+def _without_leaps(read: RowRead, settings: TraceSettings) -> RowRead:
+    scale, top = read.strip.px_per_mm, read.strip.top_mm
+    seen = read.presence >= settings.presence
+    y_px, sigma_px = without_leaps(read.strip.rgb, read.log_p, (read.y_mm - top) * scale, read.sigma_mm * scale, seen)
+    return replace(read, y_mm=read.strip.rows_mm(y_px), sigma_mm=sigma_px / scale)
 
 
 def read_row(sheet: Sheet, panels: tuple[Panel, ...], settings: TraceSettings) -> RowRead:

@@ -130,20 +130,45 @@ class SheetReading:
 def find_layout(sheet: Sheet, settings: LayoutSettings | None = None) -> SheetReading:
     """The reading of a flat sheet. StageError when it is no ECG on paper, mirrored, or without rows of traces."""
     settings = settings or LayoutSettings()
-    answer, words, turns = _upright(sheet, settings)
-    pulses = measured(turn_sheet(sheet, turns), find_pulses(answer))
-    reading = replace(interpret(answer, words, settings, pulses), quarter_turns=turns)
+    look = _upright(sheet, settings)
+    pulses = measured(turn_sheet(sheet, look.turns), find_pulses(look.answer))
+    reading = interpret(look.answer, look.words, settings, pulses, look.arranged)
     unread = {"leads-unread", "leads-assumed"} & {p.code for p in reading.problems}
-    if unread and float(answer.weights("turn")[_MIRRORED]) > 0.8:
+    if unread and float(look.answer.weights("turn")[_MIRRORED]) > 0.8:
         raise fail("mirrored", STAGE, "the picture is a mirror image; mirror it back and try again")
-    return reading
+    return replace(reading, quarter_turns=look.turns)
+
+
+@dataclass(frozen=True)
+class _Arranged:
+    """All that was seen on each row, the rows' common extent (mm), and the hypotheses about it, best first."""
+
+    views: list[RowView]
+    extent: tuple[float, float]
+    hypotheses: tuple[Hypothesis, ...]
+
+
+@dataclass(frozen=True)
+class _Look:
+    """A sheet turned clockwise ``turns`` times: the network's answer, a reader of its print, and what that makes of it,
+    None without rows."""
+
+    turns: int
+    answer: SheetMap
+    words: WordReader
+    arranged: _Arranged | None
 
 
 def interpret(
-    answer: SheetMap, words: WordReader, settings: LayoutSettings, pulses: tuple[Pulse, ...] | None = None
+    answer: SheetMap,
+    words: WordReader,
+    settings: LayoutSettings,
+    pulses: tuple[Pulse, ...] | None = None,
+    arranged: _Arranged | None = None,
 ) -> SheetReading:
     """What the network's ``answer`` about an upright sheet means, with ``words`` to read what is printed there and
-    ``pulses`` as they were measured there; None: as the network sees them. StageError as in :func:`find_layout`.
+    ``pulses`` as they were measured there; None: as the network sees them. ``arranged``: what is known of that already.
+    StageError as in :func:`find_layout`.
     """
     if float(answer.weights("paper")[0]) < 0.2:
         raise fail("not-an-ecg", STAGE, "this does not look like an ECG on paper (a screen, a text, another picture?)")
@@ -151,7 +176,8 @@ def interpret(
     if not rows:
         raise fail("no-traces", STAGE, "no row of an ECG was found on the sheet; is the picture an ECG on paper?")
     pitch = float(min(np.diff([row.y_mm for row in rows]), default=30.0))
-    views, extent, hypotheses = _arranged(answer, rows, words, settings)
+    arranged = arranged or _arrange(answer, rows, words, settings)
+    views, extent, hypotheses = arranged.views, arranged.extent, arranged.hypotheses
     chances = _posterior(hypotheses)
     best = hypotheses[0]
     if not best.cells:
@@ -204,51 +230,47 @@ def interpret(
     )
 
 
-def _upright(sheet: Sheet, settings: LayoutSettings) -> tuple[SheetMap, WordReader, int]:
-    """The network's answer about the sheet set upright, a reader of its print, and the clockwise quarter turns it took.
-
-    Where the network is not sure how the sheet lies, it is turned every likely way: rows are long and names find their
-    places when it stands upright.
-    """
+def _upright(sheet: Sheet, settings: LayoutSettings) -> _Look:
+    """The sheet as it stands upright. Unless its names read the way the network finds likeliest, it is turned every
+    way: rows are long, pulses have their feet below and names find their places when it stands upright."""
     first = read(sheet, load("sheet"))
     lies = first.weights("turn")[:_MIRRORED]
-    best: tuple[float, SheetMap, WordReader, int] | None = None
+    best: tuple[float, _Look] | None = None
     for k in (int(k) for k in np.argsort(-lies)):
         turned = turn_sheet(sheet, k)
         answer = first if k == 0 else read(turned, load("sheet"))
         words = partial(read_words, turned, model=load("words"))
-        stands, named = _standing(turned, answer, words, settings)
+        rows = find_rows(answer)
+        look = _Look(k, answer, words, _arrange(answer, rows, words, settings) if rows else None)
+        stands, named = _standing(turned, look, settings)
         score = stands + float(np.log(max(lies[k], _LEAST_LIE)))
         if best is None or score > best[0]:
-            best = score, answer, words, k
+            best = score, look
         if named and lies[k] == lies.max():
             break
     assert best is not None  # the likeliest turn is always among them
-    return best[1:]
+    return best[1]
 
 
-def _standing(sheet: Sheet, answer: SheetMap, words: WordReader, settings: LayoutSettings) -> tuple[float, bool]:
+def _standing(turned: Sheet, look: _Look, settings: LayoutSettings) -> tuple[float, bool]:
     """Log-evidence that a sheet stands upright: how long its rows are, how many pulses stand on their feet, and how
     well the names at their places read; and whether most names do, so that no other way needs to be tried."""
-    rows = find_rows(answer)
-    if not rows:
+    if look.arranged is None:
         return -_ROWLESS, False
-    hypotheses = _arranged(answer, rows, words, settings)[2]
     # An arrangement that takes every name as it comes fits on any sheet, however it lies.
-    usual = [one for one in hypotheses if one.name != CUSTOM or settings.names]
+    usual = [one for one in look.arranged.hypotheses if one.name != CUSTOM or settings.names]
     cells = usual[0].cells
     names = [label_evidence(cell.label, cell.name) for cell in cells if cell.label is not None]
     named = len(names) >= _FEW_NAMES and float(np.sum(names)) > _NAMED * len(cells)
-    evidence = float(np.sum(names)) + _LENGTH_TELLS * float(np.log(max(row.weight_mm for row in rows)))
+    longest = max(view.row.weight_mm for view in look.arranged.views)
+    evidence = float(np.sum(names)) + _LENGTH_TELLS * float(np.log(longest))
     if not named:
-        evidence += min(sum(pulse.inked for pulse in measured(sheet, find_pulses(answer))), _FEW_PULSES)
+        evidence += min(sum(pulse.inked for pulse in measured(turned, find_pulses(look.answer))), _FEW_PULSES)
     return evidence, named
 
 
-def _arranged(
-    answer: SheetMap, rows: tuple[Row, ...], words: WordReader, settings: LayoutSettings
-) -> tuple[list[RowView], tuple[float, float], tuple[Hypothesis, ...]]:
-    """All that was seen on each row, the rows' common extent, and the hypotheses about it, best first."""
+def _arrange(answer: SheetMap, rows: tuple[Row, ...], words: WordReader, settings: LayoutSettings) -> _Arranged:
+    """The rows of a sheet, at least one, with all that was seen on them, weighed as every arrangement."""
     pitch = float(min(np.diff([row.y_mm for row in rows]), default=30.0))
     reach = min(5.0, pitch / 2)
     bare = [
@@ -256,7 +278,7 @@ def _arranged(
         for row in rows
     ]
     labels = find_labels(answer, words)
-    best: tuple[list[RowView], tuple[float, float], tuple[Hypothesis, ...]] | None = None
+    best: _Arranged | None = None
     sides: tuple[Side, ...] = ("seen", "below", "above")
     for extent in extents(bare):
         known = believed(labels, rows, extent, float(answer.dense[0].size))
@@ -267,8 +289,8 @@ def _arranged(
             looked = _second_look(hypotheses[0], views, extent, words)
             if looked is not views:
                 views, hypotheses = looked, _weigh(looked, extent, answer, settings)
-            if best is None or hypotheses[0].log_score > best[2][0].log_score + 1.0:
-                best = views, extent, hypotheses
+            if best is None or hypotheses[0].log_score > best.hypotheses[0].log_score + 1.0:
+                best = _Arranged(views, extent, hypotheses)
             # The other sides are for sheets where the network takes names for those of a neighbouring row.
             if side == "seen" and hypotheses[0].name != CUSTOM and not _contradicted(hypotheses[0], views):
                 break

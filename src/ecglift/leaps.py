@@ -19,8 +19,8 @@ Floats = NDArray[np.float64]
 Map = NDArray[np.float32]
 
 _LEAP_PX: Final = 40.0
-"""Blank paper between two columns of a line from which on it is a leap: 5 mm. Steep strokes that are faint in part have up
-to 3 mm, leaps to a neighbour's complex 7 mm and more."""
+"""Blank paper between two columns of a line from which on it is a leap: 5 mm. Steep strokes that are faint in part
+have up to 3 mm, leaps to a neighbour's complex 7 mm and more."""
 _AROUND_COLUMNS: Final = 160
 """What is followed once more on both sides of a leap: 10 mm."""
 _ON_INK: Final = 0.9

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ecglift.models.sheetmap import LABELS
-from ecglift.reading.hypotheses import Clarity, RowView, assign_labels, believed, label_evidence, weigh_all
+from ecglift.reading.hypotheses import Clarity, RowView, assign_labels, believed, label_evidence, named, weigh_all
 from ecglift.reading.marks import Edge, Label, Row, weighed
 
 
@@ -87,3 +87,11 @@ def test_what_a_sheet_never_shows_is_not_missed() -> None:
     assert Clarity.of(rows, (0.0, 250.0)).starts == pytest.approx(0.9)
     assert Clarity.of(bare, (0.0, 250.0)).starts < 0.5
     assert Clarity.of(bare, (0.0, 250.0)).name_lost == 0.0
+
+
+def test_a_piece_of_a_row_with_clear_names_is_a_row() -> None:
+    piece = Row(40.0, 50.0, 136.0, 86.0, 1.0, chance=0.05)
+    labels = [_label(name, x, 35.0, 0.99) for name, x in (("I", 11.0), ("aVR", 77.0), ("V1", 138.0))]
+    assert named(piece, labels).row.chance > 0.7
+    assert named(piece, labels[:1]).row.chance < 0.3
+    assert named(piece, ()).row.chance == 0.05

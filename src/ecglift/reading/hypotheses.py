@@ -48,6 +48,9 @@ _ON_LINE_MM: Final = 1.5
 """A name may stand on its row's line."""
 _END_MM: Final = 8.0
 _LEAST_CLEAR: Final = 0.3
+_NAMED_ROW: Final = 1.5
+_NAMED_MOST: Final = 4.5
+"""Log-odds that a name adds to its row, and at most: three clear names weigh as a fourth of a row's length."""
 _SURE_ROW: Final = 0.997
 _SURE_LABEL: Final = 0.9975
 _FOUND: Final = 0.9
@@ -184,6 +187,15 @@ def believed(
     trust = float(np.clip(1 - spots / max(chances[stands].sum(), 1e-3), 0.02, 1.0))
     odds = chances / np.maximum(1 - chances, 1e-3) * trust**2
     return tuple(replace(label, chance=float(o / (1 + o))) for label, o in zip(labels, odds, strict=True))
+
+
+def named(row: Row, labels: Sequence[Label]) -> RowView:
+    """The view of a row with its names, no edges yet: names at their places say that it is a row, however short the
+    piece of it that is seen."""
+    says = min(_NAMED_ROW * sum(label.chance for label in labels), _NAMED_MOST)
+    odds = row.chance / max(1 - row.chance, 1e-3) * math.exp(says)
+    chance = min(odds / (1 + odds), _SURE_ROW)
+    return RowView(replace(row, chance=max(chance, row.chance)), (), (), tuple(labels))
 
 
 def label_evidence(label: Label, name: str) -> float:

@@ -25,6 +25,7 @@ from ecglift.reading.hypotheses import (
     believed,
     label_evidence,
     label_way,
+    named,
     panel_start,
     weigh_all,
     weigh_template,
@@ -242,11 +243,11 @@ def _upright(sheet: Sheet, settings: LayoutSettings) -> _Look:
         words = partial(read_words, turned, model=load("words"))
         rows = find_rows(answer)
         look = _Look(k, answer, words, _arrange(answer, rows, words, settings) if rows else None)
-        stands, named = _standing(turned, look, settings)
+        stands, reads = _standing(turned, look, settings)
         score = stands + float(np.log(max(lies[k], _LEAST_LIE)))
         if best is None or score > best[0]:
             best = score, look
-        if named and lies[k] == lies.max():
+        if reads and lies[k] == lies.max():
             break
     assert best is not None  # the likeliest turn is always among them
     return best[1]
@@ -261,12 +262,12 @@ def _standing(turned: Sheet, look: _Look, settings: LayoutSettings) -> tuple[flo
     usual = [one for one in look.arranged.hypotheses if one.name != CUSTOM or settings.names]
     cells = usual[0].cells
     names = [label_evidence(cell.label, cell.name) for cell in cells if cell.label is not None]
-    named = len(names) >= _FEW_NAMES and float(np.sum(names)) > _NAMED * len(cells)
+    reads = len(names) >= _FEW_NAMES and float(np.sum(names)) > _NAMED * len(cells)
     longest = max(view.row.weight_mm for view in look.arranged.views)
     evidence = float(np.sum(names)) + _LENGTH_TELLS * float(np.log(longest))
-    if not named:
+    if not reads:
         evidence += min(sum(pulse.inked for pulse in measured(turned, find_pulses(look.answer))), _FEW_PULSES)
-    return evidence, named
+    return evidence, reads
 
 
 def _arrange(answer: SheetMap, rows: tuple[Row, ...], words: WordReader, settings: LayoutSettings) -> _Arranged:
@@ -284,7 +285,10 @@ def _arrange(answer: SheetMap, rows: tuple[Row, ...], words: WordReader, setting
         known = believed(labels, rows, extent, float(answer.dense[0].size))
         for side in sides:
             by_row = assign_labels(rows, known, side)
-            views = [replace(view, labels=tuple(own)) for view, own in zip(bare, by_row, strict=True)]
+            views = [
+                replace(named(view.row, own), starts=view.starts, ends=view.ends)
+                for view, own in zip(bare, by_row, strict=True)
+            ]
             hypotheses = _weigh(views, extent, answer, settings)
             looked = _second_look(hypotheses[0], views, extent, words)
             if looked is not views:

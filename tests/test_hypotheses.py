@@ -67,7 +67,7 @@ def test_names_read_all_over_a_sheet_are_spots() -> None:
     clean = believed(named, rows, (0.0, 250.0), 280.0 * 210.0)
     mouldy = believed([*named, *spots], rows, (0.0, 250.0), 280.0 * 210.0)
     assert [one.chance for one in clean] == pytest.approx([0.9] * 3)
-    assert min(one.chance for one in mouldy[:3]) > 0.7
+    assert min(one.chance for one in mouldy[:3]) > 0.6
     assert max(one.chance for one in mouldy[3:]) < 0.4
 
 

@@ -173,7 +173,7 @@ def believed(
     if not rows or not labels:
         return tuple(labels)
     pitch = float(min(np.diff([row.y_mm for row in rows]), default=30.0))
-    reach = min(0.4 * pitch, _PLACE_MM)
+    reach = 0.4 * pitch
     places = np.array([x0 + share * (x1 - x0) for share in _COLUMN_STARTS])
 
     def in_place(label: Label) -> bool:

@@ -62,6 +62,8 @@ _ROWLESS: Final = 20.0
 _FEW_PULSES: Final = 3
 """Weight of the logarithm of the longest row's length in how a sheet stands, and what it costs to have no row: across
 the traces there are but spots and letters to make one of. A pulse that stands on its feet counts one, up to three."""
+_OTHER_ROW: Final = 0.7
+"""Evidence of the network's seeing a name on its row rather than on the next."""
 _SURE: Final = 0.8
 """Posterior of a hypothesis below which a person is told to look."""
 _OWN_LEVEL_MM: Final = 0.7
@@ -293,6 +295,10 @@ def _arrange(answer: SheetMap, rows: tuple[Row, ...], words: WordReader, setting
             looked = _second_look(hypotheses[0], views, extent, words)
             if looked is not views:
                 views, hypotheses = looked, _weigh(looked, extent, answer, settings)
+            if side != "seen":
+                # The network has seen each name belong to a row; it errs, but seldom with all of them.
+                doubt = _OTHER_ROW * sum(label.chance for own in by_row for label in own)
+                hypotheses = tuple(replace(one, log_score=one.log_score - doubt) for one in hypotheses)
             if best is None or hypotheses[0].log_score > best.hypotheses[0].log_score + 1.0:
                 best = _Arranged(views, extent, hypotheses)
             # The other sides are for sheets where the network takes names for those of a neighbouring row.

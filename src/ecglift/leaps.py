@@ -11,9 +11,8 @@ from typing import Final
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import binary_dilation, find_objects, label
 
-from ecglift.models.strip import COLUMNS_PER_PX, line_of
+from ecglift.models.strip import COLUMNS_PER_PX, line_of, pieces_around
 
 Floats = NDArray[np.float64]
 Map = NDArray[np.float32]
@@ -21,8 +20,6 @@ Map = NDArray[np.float32]
 _LEAP_PX: Final = 40.0
 """Blank paper between two columns of a line from which on it is a leap: 5 mm. Steep strokes that are faint in part
 have up to 3 mm, leaps to a neighbour's complex 7 mm and more."""
-_AROUND_COLUMNS: Final = 160
-"""What is followed once more on both sides of a leap: 10 mm."""
 _ON_INK: Final = 0.9
 """A line must stand on ink in that share of its columns; on a faded page there is no telling ink from blank paper."""
 _INK_COST: Final = 0.005
@@ -54,8 +51,7 @@ def without_leaps(
     leaps = np.abs(height[rows[1:], columns[1:]] - height[rows[:-1], columns[1:]]) > _LEAP_PX
     leaps = np.append(False, leaps & seen[1:] & seen[:-1])
     y_px, sigma_px = y_px.copy(), sigma_px.copy()
-    pieces, n = label(binary_dilation(leaps, iterations=_AROUND_COLUMNS))
-    for (piece,) in find_objects(pieces, n):
+    for piece in pieces_around(leaps):
         cost = (_INK_COST + (_BLANK_COST - _INK_COST) * blank[:, columns[piece]]).astype(np.float32)
         y_px[piece], sigma_px[piece] = line_of(log_p[:, piece], cost)
     return y_px, sigma_px

@@ -13,6 +13,7 @@ from typing import Final
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import binary_dilation, find_objects, label
 
 from ecglift.sheet import SHEET_PX_PER_MM, Sheet
 
@@ -38,6 +39,8 @@ second."""
 
 _SPREAD_PX: Final = 3
 """Rows over which chances are added up for choosing the path."""
+
+_AROUND_COLUMNS: Final = 160
 
 _STEP_COST: Final = 0.015
 """Cost in nats of moving the path by one pixel between neighbouring output columns."""
@@ -165,6 +168,12 @@ def _lobe(p: NDArray[np.float32], path: NDArray[np.int64]) -> tuple[NDArray[np.i
     return np.minimum(top, np.maximum(path - _WINDOW_PX, 0)), np.maximum(
         bottom, np.minimum(path + _WINDOW_PX + 1, rows)
     )
+
+
+def pieces_around(columns: NDArray[np.bool_]) -> list[slice]:
+    """The runs of columns to decode once more for the marked ones, (columns,): those and 10 mm on both sides."""
+    pieces, n = label(binary_dilation(columns, iterations=_AROUND_COLUMNS))
+    return [piece for (piece,) in find_objects(pieces, n)]
 
 
 def decode(

@@ -7,14 +7,14 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import binary_closing, binary_dilation, find_objects, label
+from scipy.ndimage import binary_closing
 
 from ecglift.inkshare import Claim, divided
 from ecglift.leaps import without_leaps
 from ecglift.models.pen import features
 from ecglift.models.pen import sigma_mm as laplace_sigma_mm
 from ecglift.models.runtime import load, names
-from ecglift.models.strip import COLUMNS_PER_PX, Strip, cut_strip, line_of, log_softmax, network_input
+from ecglift.models.strip import COLUMNS_PER_PX, Strip, cut_strip, line_of, log_softmax, network_input, pieces_around
 from ecglift.paper import Layout, Panel
 from ecglift.penline import refine
 from ecglift.sheet import Sheet, Trace
@@ -32,8 +32,7 @@ _LEAVING_MM: Final = 24.0
 """The tall strip's line is taken where it lies beyond the first, and the other strip's line beyond the second."""
 
 _DISPUTED: Final = 0.01
-_AROUND_COLUMNS: Final = 160
-"""A column where another row takes more than the first is decoded again, with that many, 10 mm, on both sides."""
+"""A column is decoded again where another row takes more than this from a chance."""
 
 _SHARP_MM: Final = 0.6
 _BRIDGED_MM: Final = 3.0
@@ -113,8 +112,7 @@ def _without_rivals(read: RowRead, own: Claim, others: list[Claim]) -> RowRead:
     there = np.asarray(own.chances.any(axis=0))
     disputed = there & (np.abs(left - own.chances).max(axis=0) > _DISPUTED)
     log_p, y_mm, sigma_mm = read.log_p.copy(), read.y_mm.copy(), read.sigma_mm.copy()
-    pieces, n = label(binary_dilation(disputed, iterations=_AROUND_COLUMNS))
-    for (columns,) in find_objects(pieces, n):
+    for columns in pieces_around(disputed):
         log_p[:, columns] = np.where(there[columns], np.log(np.maximum(left[:, columns], 1e-7)), log_p[:, columns])
         y_px, sigma_px = line_of(log_p[:, columns])
         y_mm[columns], sigma_mm[columns] = read.strip.rows_mm(y_px), sigma_px / read.strip.px_per_mm

@@ -20,7 +20,7 @@ from ecglift.press.page import Grid, Page, Patch, Stroke, Text
 from ecglift.press.pdf import PdfStyle, to_pdf
 from ecglift.problem import StageError
 from ecglift.recording import Recording
-from ecglift.stages.check import check
+from ecglift.stages.check import check, correct
 from ecglift.stages.signal import to_recording
 from ecglift.stages.vector import VectorReading, VectorSettings, read_vector
 
@@ -354,6 +354,12 @@ def test_lattices_are_found_with_lines_missing_and_astray() -> None:
     assert fit_lattice(np.sort(np.random.default_rng(1).uniform(0, 200, 40))) is None
 
 
+def test_names_written_with_spaces_keep_their_sign() -> None:
+    page = make_page("6x2-cabrera", labels={lead: " ".join(lead) for lead in LEADS})
+    reading, _ = digitized(page)
+    assert named(reading.layout) == named(page.layout)
+
+
 @pytest.mark.parametrize(
     ("text", "speed", "gains"),
     [
@@ -395,6 +401,7 @@ def test_real_devices(name: str, page_index: int, layout: str, speed: float) -> 
         # The devices round each lead on its own: 5 µV steps, 1/600 inch, 14 ms; what is left is theirs.
         assert checks["einthoven"].verdict == checks["goldberger"].verdict == "passed"
         assert checks["einthoven"].value < -20
+        assert check(correct(rec, checks), reading.layout)["einthoven"].value < -40
 
 
 def test_a_real_page_of_other_leads_is_refused() -> None:

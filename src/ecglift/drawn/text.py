@@ -121,7 +121,7 @@ def _labels(words: Sequence[Word], scale: Scale) -> list[Label]:
     out: list[Label] = []
     k = 0
     while k < len(words):
-        for count in (3, 2, 1):
+        for count in (4, 3, 2, 1):  # - a V R
             run = words[k : k + count]
             if len(run) == count and _side_by_side(run):
                 label = _label("".join(word.text for word in run), run[0], scale)
@@ -135,8 +135,9 @@ def _labels(words: Sequence[Word], scale: Scale) -> list[Label]:
 
 
 def _side_by_side(run: Sequence[Word]) -> bool:
+    height = max(word.height for word in run)  # a minus sign has next to none
     return all(
-        abs(b.baseline - a.baseline) < 0.3 * a.height and -0.2 * a.height < b.x0 - a.x1 < 0.9 * a.height
+        abs(b.baseline - a.baseline) < 0.3 * height and -0.2 * height < b.x0 - a.x1 < 0.9 * height
         for a, b in pairwise(run)
     )
 

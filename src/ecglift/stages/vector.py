@@ -28,6 +28,8 @@ _LEAST_POINTS: Final = 40
 _SAME_COLUMN_MM: Final = 3.0
 _GAP_MM: Final = 1.5
 _REST_MM: Final = 1.0
+_ALIKE: Final = 0.55
+"""Likeness of two columns of six leads from which on they show the same seconds, as in :mod:`ecglift.stages.starts`."""
 _SPARSE_MM: Final = 0.13
 """Columns farther apart than at 200 Hz and 25 mm/s are points joined by lines, not a band-limited signal."""
 _FINE_MM: Final = 0.05
@@ -91,7 +93,7 @@ def read_vector(pdf: bytes, page_index: int, settings: VectorSettings | None = N
     labels = find_labels(words(paths), [d.place for row in rows for d in row], scale, reach_mm)
     named = _named(rows, labels, settings, problems)
     traces = tuple(_trace(k, [d.curve for d in row]) for k, row in enumerate(rows))
-    panels = _panels(named, traces, speed_mm_s, gains_mm_mv)
+    panels = _panels(named, traces, speed_mm_s, gains_mm_mv, 2 if speed_how == "assumed" else 1)
     layout = Layout(_template_name(panels), panels, speed_mm_s, gains_mm_mv[0], speed_how, gain_how)
     if sum(len(line.gaps) for line in lines) > 20:
         message = "the traces are drawn in dashes: between them it is interpolated, rows that overlap may be mixed up"
@@ -356,9 +358,16 @@ def _trace(row: int, curves: list[Curve]) -> Trace:
 
 
 def _panels(
-    named: list[_Named], traces: tuple[Trace, ...], speed_mm_s: float, gains_mm_mv: tuple[float, float]
+    named: list[_Named],
+    traces: tuple[Trace, ...],
+    speed_mm_s: float,
+    gains_mm_mv: tuple[float, float],
+    finer: int = 1,
 ) -> tuple[Panel, ...]:
-    """The panels with their times: by place along the page where columns go on in time, else by their count."""
+    """The panels with their times: by place along the page where columns go on in time, else by their count.
+
+    ``finer``: how many times the speed may turn out to be lower, so that columns last parts of what they usually do.
+    """
     rows: dict[int, list[_Named]] = {}
     for piece in sorted(named, key=lambda p: (p.row, p.x0)):
         rows.setdefault(piece.row, []).append(piece)
@@ -370,7 +379,7 @@ def _panels(
     together = most > 1 and _same_time(columns, strips, traces, speed_mm_s)
     panels: list[Panel] = []
     for row in rows.values():
-        column_s = _column_s(row, speed_mm_s)
+        column_s = _column_s(row, speed_mm_s, 2 * finer)
         for k, p in enumerate(row):
             start_s = (p.x0 - left) / speed_mm_s
             if together and len(row) == most:
@@ -384,18 +393,19 @@ def _panels(
     return tuple(panels)
 
 
-def _column_s(row: list[_Named], speed_mm_s: float) -> float | None:
+def _column_s(row: list[_Named], speed_mm_s: float, parts: int = 2) -> float | None:
     """Seconds from one column to the next where a gap on the paper parts them; None where place along the page is time.
 
-    What is a multiple of half a second tells: the distance of the columns (some devices leave out the last samples of
-    each), or their length (others print a gap between them). Without either a gap counts when it is wide.
+    What is a multiple of half a second (of a second over ``parts``) tells: the distance of the columns (some devices
+    leave out the last samples of each), or their length (others print a gap between them). Without either a gap counts
+    when it is wide.
     """
     if len(row) < 2:
         return None
     distance = float(np.median([b.x0 - a.x0 for a, b in pairwise(row)])) / speed_mm_s
     length = float(np.median([p.x1 - p.x0 for p in row[:-1]])) / speed_mm_s
-    nominal = round(2 * length) / 2
-    off_distance, off_length = abs(distance - round(2 * distance) / 2), abs(length - nominal)
+    nominal = round(parts * length) / parts
+    off_distance, off_length = abs(distance - round(parts * distance) / parts), abs(length - nominal)
     if (distance - length) * speed_mm_s <= 0.2 or off_distance <= min(off_length, 0.012):
         return None
     if off_length <= 0.012:
@@ -434,7 +444,8 @@ def _same_time(columns: list[list[_Named]], strips: list[_Named], traces: tuple[
         return float(np.mean(begin)) > float(np.mean(here)) + 0.1
     for other in by_column[1:]:
         everywhere = np.correlate(by_column[0], other, "full")
-        if likeness(by_column[0], other, reach) < max(0.6, float(everywhere.max()) - 1e-9):
+        least = _ALIKE if reach > 3 else 0.6
+        if likeness(by_column[0], other, reach) < max(least, float(everywhere.max()) - 1e-9):
             return False
     return True
 

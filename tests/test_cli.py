@@ -144,10 +144,12 @@ def test_overlay_is_written_also_of_a_page_that_failed(ecglift: Ecglift, tmp_pat
 @pytest.mark.usefixtures("tiny_line")
 def test_reports_of_several_pages_have_an_index(ecglift: Ecglift, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    code, stdout, _ = ecglift("digitize", _page(tmp_path / "a.tif", 0, 255), "-o", out, "--report")
+    code, stdout, _ = ecglift("digitize", _page(tmp_path / "a.tif", 0, 255), "-o", out, "--report", "--report-png")
     assert code == 0
     names = [Path(line).name for line in stdout.splitlines()]
-    assert names == ["a-page1.report.html", "a.csv", "a.report.html", "index.html"]
+    page1 = ["a-page1.report.html", "a-page1.report.png"]
+    assert names == [*page1, "a.csv", "a.report.html", "a.report.png", "index.html"]
+    assert (out / "a.report.png").read_bytes().startswith(b"\x89PNG")
     assert all(name in (out / "index.html").read_text() for name in ("a.report.html", "a-page1.report.html"))
     assert "no ECG paper grid was found" in (out / "a-page1.report.html").read_text()
 

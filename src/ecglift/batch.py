@@ -49,6 +49,7 @@ class Output:
     formats: tuple[str, ...] = ("csv",)
     overlay: bool = False
     report: bool = False
+    report_png: bool = False
 
 
 @dataclass(frozen=True)
@@ -174,6 +175,9 @@ def _writers(run: Run, base: Path, output: Output) -> Iterator[tuple[str, Callab
     if output.report:
         path = base.with_name(f"{base.name}.report.html")
         yield path.name, partial(_save_report, run, path)
+    if output.report_png:
+        path = base.with_name(f"{base.name}.report.png")
+        yield path.name, partial(_save_report_png, run, path)
 
 
 def _save_overlay(run: Run, path: Path) -> Path:
@@ -196,6 +200,13 @@ def _save_report(run: Run, path: Path) -> Path:
     from ecglift.draw.report import page_report, story_of
 
     path.write_text(page_report(story_of(run, run.settings.deidentify)), encoding="utf-8")
+    return path
+
+
+def _save_report_png(run: Run, path: Path) -> Path:
+    from ecglift.draw.report import report_png, story_of
+
+    path.write_bytes(report_png(story_of(run, run.settings.deidentify)))
     return path
 
 

@@ -76,6 +76,7 @@ def digitize(
     smooth_hz: float | None = None,
     overlay: Flag = False,
     report: Flag = False,
+    report_png: Flag = False,
     as_json: Annotated[Flag, Parameter(name="--json")] = False,
     deidentify: Flag = False,
     jobs: Annotated[int, Parameter(name=["--jobs", "-j"])] = 1,
@@ -116,6 +117,8 @@ def digitize(
         Also write STEM.overlay.png: what was read, drawn over the page.
     report
         Also write STEM.report.html: page, redrawn ECG, checks, problems; and an index.html of several pages.
+    report_png
+        Also write STEM.report.png: the report's pictures, the page over the redrawn ECG.
     as_json
         Print one JSON object a page instead of the names of the files written.
     deidentify
@@ -147,7 +150,7 @@ def digitize(
         raise WrongUsage("no images to read" + (f" in {', '.join(sources)}" if sources else "; name files or folders"))
     if files.count("-") and sys.stdin.isatty():
         raise WrongUsage("'-' reads an image from stdin, but nothing is piped in")
-    if (overlay or report or to) and output is None:
+    if (overlay or report or report_png or to) and output is None:
         raise WrongUsage("give a folder for what is to be written: -o DIR")
     to_stdout = output is None and not as_json
     if to_stdout and len(files) > 1:
@@ -156,7 +159,7 @@ def digitize(
     planned = plan(files, sys.stdin.buffer.read() if "-" in files else None)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) if to_stdout else output
-        target = None if folder is None else Output(folder, formats, overlay, report)
+        target = None if folder is None else Output(folder, formats, overlay, report, report_png)
         failed = False
         entries = []
         results = digitize_files(planned, settings, target, _processes(jobs))
@@ -334,12 +337,12 @@ def benchmark(
     resume
         Go on where an earlier run was cut off: pages in results.jsonl are not read again.
     document
-        Put the table into this Markdown file as well, between its lines "<!-- benchmark -->" ("<!-- benchmark-oracle
-        -->") and "<!-- /benchmark -->".
+        Put the tables into this Markdown file as well, between its lines "<!-- benchmark -->" and "<!-- /benchmark -->"
+        (benchmark-clinical, benchmark-oracle).
     jobs
         Processes; 0: one per core.
     """
-    from ecglift.press.benchmark import TYPES, readers, run_benchmark, table, write_into
+    from ecglift.press.benchmark import TYPES, clinical_table, readers, run_benchmark, table, write_into
 
     try:
         scores = run_benchmark(
@@ -353,10 +356,12 @@ def benchmark(
         )
     except (OSError, ValueError) as error:
         raise WrongUsage(str(error)) from error
-    results = table(scores) + readers()
-    print(results, end="")
+    results, clinical = table(scores) + readers(), clinical_table(scores)
+    print(f"{results}\n{clinical}", end="")
     if document is not None:
         write_into(document, results, "benchmark-oracle" if oracle else "benchmark")
+        if not oracle:
+            write_into(document, clinical, "benchmark-clinical")
     return READ
 
 

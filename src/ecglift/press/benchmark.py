@@ -12,7 +12,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal, TypedDict
 
@@ -25,6 +25,7 @@ from ecglift.metrics import image_snr_db, score
 from ecglift.paper import TEMPLATES, Layout
 from ecglift.press.capture import COMPETITION_KINDS, KINDS, Capture, CaptureSettings, capture
 from ecglift.press.compose import compose
+from ecglift.press.fidelity import Errors, clinical_errors, fidelity_table
 from ecglift.press.patients import simulate
 from ecglift.press.sets import MANIFEST, in_order, read_manifest, tracked
 from ecglift.press.style import competition_style, random_style
@@ -188,7 +189,8 @@ class PageScore:
     ``layout_right``: the layout's name and leads agree; ``names_right``: every panel's lead and polarity, too;
     ``speed_mm_s``, ``gain_mm_mv``: what is true and what was found, None where no layout was; ``starts_right``: every
     panel begins within 0.1 s of its true time, None where the names are wrong; ``told``: speed and gain are printed or
-    pulsed. ``problems``: codes. ``seconds`` of wall time.
+    pulsed. ``problems``: codes. ``seconds`` of wall time. ``clinical``: errors of what a physician measures, of a page
+    whose names are right.
     """
 
     id: str
@@ -209,6 +211,7 @@ class PageScore:
     scale_error: float | None
     problems: tuple[str, ...]
     seconds: float
+    clinical: Errors = field(default_factory=dict)
 
 
 class _Place(TypedDict):
@@ -321,6 +324,8 @@ def _scored(job: tuple[dict[str, Any], Path, Digitize | None, bool]) -> PageScor
         step = max(int(inside.sum()) // 2000, 1)
         if inside.any():
             place = place_error(read.map, px[inside][::step], mm[inside][::step])
+    verdict = layout_verdict(read.layout, truth.layout)
+    measured = len(recording) and (verdict["names_right"] or read.layout is None)
     return PageScore(
         row["id"],
         row["group"],
@@ -328,11 +333,12 @@ def _scored(job: tuple[dict[str, Any], Path, Digitize | None, bool]) -> PageScor
         row["kind"],
         round(image_snr_db(truth.mv, without_gaps(recording), truth.fs_hz), 4) if len(recording) else 0.0,
         recording.status,
-        **layout_verdict(read.layout, truth.layout),
+        **verdict,
         told=bool(truth.values["page"].get("speed_printed")) or truth.values["page"].get("pulse", "none") != "none",
         **place,
         problems=tuple(problem.code for problem in recording.problems),
         seconds=round(seconds, 3),
+        clinical=clinical_errors(truth.mv, recording) if measured else {},
     )
 
 
@@ -380,7 +386,7 @@ def run_benchmark(
             lines.write(json.dumps(asdict(fresh)) + "\n")
             lines.flush()
     scores = [known[id_] for id_ in chosen]
-    (folder / f"{stem}.md").write_text(table(scores), encoding="utf-8")
+    (folder / f"{stem}.md").write_text(f"{table(scores)}\n{clinical_table(scores)}", encoding="utf-8")
     return scores
 
 
@@ -392,6 +398,7 @@ def read_scores(path: str | Path) -> list[PageScore]:
         row["problems"] = tuple(row["problems"])
         row["place_mm"] = None if row["place_mm"] is None else tuple(row["place_mm"])
         row["speed_mm_s"], row["gain_mm_mv"] = tuple(row["speed_mm_s"]), tuple(row["gain_mm_mv"])
+        row["clinical"] = {name: tuple(errors) for name, errors in row.get("clinical", {}).items()}
     return [PageScore(**row) for row in rows]
 
 
@@ -417,16 +424,23 @@ _HEAD: Final = f"| {' | '.join(_COLUMNS)} |\n|---|{'---:|' * (len(_COLUMNS) - 1)
 def table(scores: Sequence[PageScore]) -> str:
     """The scores as a Markdown table: one row for each group and type, then each group's nine competition types
     together, then all."""
-    rows = []
+    return _HEAD + "".join(_row(name, pages) for name, pages in _by_type(scores).items())
+
+
+def clinical_table(scores: Sequence[PageScore]) -> str:
+    """What a physician would measure, in the rows of :func:`table`: see :mod:`ecglift.press.fidelity`."""
+    return fidelity_table({name: [page.clinical for page in pages] for name, pages in _by_type(scores).items()})
+
+
+def _by_type(scores: Sequence[PageScore]) -> dict[str, list[PageScore]]:
+    rows: dict[str, list[PageScore]] = {}
     for group in [g for g in GROUPS if any(s.group == g for s in scores)]:
         mine = [s for s in scores if s.group == group]
-        rows += [
-            _row(f"{group}: {t}", [s for s in mine if s.type == t]) for t in TYPES if any(s.type == t for s in mine)
-        ]
+        rows |= {f"{group}: {t}": [s for s in mine if s.type == t] for t in TYPES if any(s.type == t for s in mine)}
         competition = [s for s in mine if s.type != OTHER]
         if competition:
-            rows.append(_row(f"**{group}: competition's layout**", competition))
-    return _HEAD + "".join(rows)
+            rows[f"**{group}: competition's layout**"] = competition
+    return rows
 
 
 def readers() -> str:

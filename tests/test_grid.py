@@ -122,6 +122,29 @@ def test_pictures_without_a_grid_are_refused(name: str, code: str | None) -> Non
     assert code is None or caught.value.problem.code == code
 
 
+def test_a_blank_sheet_on_a_colourful_table_is_no_monitor() -> None:
+    image = np.full((400, 600, 3), (30, 140, 110), np.uint8)
+    image[120:300, 160:460] = 240
+    with pytest.raises(StageError) as caught:
+        find_grid(image)
+    assert caught.value.problem.code == "grid-not-found"
+
+
+def test_a_small_sheet_on_a_dark_table_is_looked_at_closely() -> None:
+    sheet = (780, 1100)
+    image = np.full((3200, 4200, 3), (75, 58, 35), np.uint8)
+    part = (slice(1700, 1700 + sheet[0]), slice(900, 900 + sheet[1]))
+    true = turned(4.6, 1.5, sheet)
+    image[part] = draw(true, sheet)
+    grid = find_grid(image)
+    there = PageMap(np.array([[1.0, 0, 900], [0, 1.0, 1700], [0, 0, 1.0]]) @ true.homography)
+    mm = np.random.default_rng(0).uniform((-90, -60), (90, 60), (200, 2))
+    found = grid.map.to_mm(there.to_px(mm))
+    off = found - mm
+    assert np.abs(off - np.round(np.median(off, axis=0) / 5) * 5).max() < 0.15
+    assert grid.px_per_mm == pytest.approx((4.6, 4.6), rel=0.003)
+
+
 @pytest.mark.parametrize("size", [(1, 1), (2, 300), (40, 40)])
 def test_tiny_pictures_are_refused(size: tuple[int, int]) -> None:
     with pytest.raises(StageError):

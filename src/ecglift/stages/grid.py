@@ -81,12 +81,43 @@ def find_grid(
             best = grid
         if best is not None and best.confidence >= DOUBTFUL:
             break
+    if (best is None or best.confidence <= DOUBTFUL) and (part := _sheet_in(image)) is not None:
+        closer = _seen_by(_SIGHTS[0], image, angle, part)
+        if closer is not None and (best is None or closer.confidence > best.confidence):
+            best = closer
     return best or _without_grid(image, settings)
 
 
-def _seen_by(sight: _Sight, image: NDArray[np.uint8], angle: tuple[float, float] | None) -> Grid | None:
-    """The grid as one way of seeing its lines finds it; None where it sees none or one that it cannot trust."""
-    found = find_lattice(image, WORKING_PIXELS, angle, sight.see)
+def _sheet_in(image: NDArray[np.uint8]) -> tuple[slice, slice] | None:
+    """(rows, columns) of the picture that a bright sheet takes, where that is a small part of it: on the reduced copy
+    of the whole picture the sheet's lines would be too fine, or pass for others."""
+    height, width = image.shape[:2]
+    small = np.asarray(cv2.resize(image, (_SMALL_PX, _SMALL_PX), interpolation=cv2.INTER_AREA)).min(-1)
+    least, bright = cv2.threshold(cv2.GaussianBlur(small, (0, 0), 1.0), 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    count, _, stats, _ = cv2.connectedComponentsWithStats(bright)
+    if count < 2 or least < _BRIGHT / 2:
+        return None
+    x, y, w, h, _ = (int(v) for v in stats[1 + stats[1:, cv2.CC_STAT_AREA].argmax()])
+    if w * h > _SMALL_PART * _SMALL_PX**2 or min(w, h) < 8:
+        return None
+    a, b, c, d = y - 1, y + h + 1, x - 1, x + w + 1
+    unit_y, unit_x = height / _SMALL_PX, width / _SMALL_PX
+    return (
+        slice(max(round(a * unit_y), 0), min(round(b * unit_y), height)),
+        slice(max(round(c * unit_x), 0), min(round(d * unit_x), width)),
+    )
+
+
+def _seen_by(
+    sight: _Sight,
+    image: NDArray[np.uint8],
+    angle: tuple[float, float] | None,
+    part: tuple[slice, slice] | None = None,
+) -> Grid | None:
+    """The grid as one way of seeing its lines finds it, in ``part`` of the picture alone if that is given; None where
+    it sees none or one that it cannot trust."""
+    seen_px = image if part is None else image[part]
+    found = find_lattice(seen_px, WORKING_PIXELS, angle, sight.see)
     if found is None or found.score < sight.score:
         return None
     locked = lock(found.lines, found.page_map, found.region_px)
@@ -94,7 +125,10 @@ def _seen_by(sight: _Sight, image: NDArray[np.uint8], angle: tuple[float, float]
     confidence = _confidence(locked, sight)
     if seen.sum() < 12 or confidence < sight.confidence:
         return None
-    page_map = locked.page_map.after(np.linalg.inv(found.to_work).astype(np.float64))
+    to_image = np.linalg.inv(found.to_work).astype(np.float64)
+    if part is not None:
+        to_image = np.array([[1.0, 0, part[1].start], [0, 1.0, part[0].start], [0, 0, 1.0]]) @ to_image
+    page_map = locked.page_map.after(to_image)
     grid_mm = _box_of(locked, seen)
     residual_mm = float(np.sqrt(np.mean(np.sum(np.square(locked.spread_mm[seen]), -1))))
     if max(locked.heavy) < _HEAVY:
@@ -190,6 +224,14 @@ def _bounds(page_map: PageMap, shape: tuple[int, ...], grid_mm: Box) -> Box:
     return float(low[0]), float(low[1]), float(high[0]), float(high[1])
 
 
+_SMALL_PX: Final = 96
+_SMALL_PART: Final = 0.4
+_BRIGHT: Final = 90
+_LEAST_BRIGHT: Final = 0.08
+"""Of a picture in which less than this share of the area is brighter, in every colour, than the first of 255, no sheet
+is to be seen."""
+
+
 def _flat(image: NDArray[np.uint8], px_per_mm: float, how: How, problems: tuple[Problem, ...] = ()) -> Grid:
     if not 0.5 <= px_per_mm <= 200:
         raise ValueError(f"px_per_mm must lie in 0.5 to 200, got {px_per_mm}")
@@ -201,8 +243,10 @@ def _flat(image: NDArray[np.uint8], px_per_mm: float, how: How, problems: tuple[
 
 def _without_grid(image: NDArray[np.uint8], settings: GridSettings) -> Grid:
     """The scale from the file's dpi where that makes a sheet of paper; else the refusal, with its reason."""
-    darkest = np.asarray(cv2.resize(image, (96, 96), interpolation=cv2.INTER_AREA)).min(-1)
-    if float(np.median(darkest)) < 60:
+    small = np.asarray(cv2.resize(image, (_SMALL_PX, _SMALL_PX), interpolation=cv2.INTER_AREA))
+    darkest = small.min(-1)
+    # A sheet on a dark or colourful table is bright in a part of the picture; a monitor shows thin lines on black.
+    if float(np.mean(darkest > _BRIGHT)) < _LEAST_BRIGHT:
         raise fail(
             "not-paper",
             "grid",

@@ -9,7 +9,7 @@ import numpy as np
 from ecglift.models.strip import STRIP_PX, Strip
 from ecglift.paper import Layout, Panel
 from ecglift.sheet import Sheet
-from ecglift.stages.trace import RowRead, _seen, _with_tall, trace_rows
+from ecglift.stages.trace import RowRead, _seen, _strays, _with_tall, trace_rows
 
 
 def _read(y_mm: np.ndarray, px_per_mm: float) -> RowRead:
@@ -69,3 +69,16 @@ def test_what_the_picture_does_not_show_is_not_read() -> None:
     read = np.isfinite(trace.y_mm)
     assert read[trace.x_mm < 68.0].mean() > 0.95
     assert not read[trace.x_mm > 70.2].any()
+
+
+def test_a_line_that_leaves_for_a_separator_is_left_out_and_a_complex_is_not() -> None:
+    x = np.arange(0, 60, 1 / 16)
+    panels = (Panel("I", 0, 0, 0.0, 30.0, 20.0), Panel("aVR", 0, 1, 30.0, 60.0, 20.0))
+    y, sigma, presence = np.full(len(x), 20.0), np.full(len(x), 0.1), np.ones(len(x))
+    spur, complex_, inner = np.abs(x - 30.4) < 0.3, np.abs(x - 29.5) < 0.4, np.abs(x - 15) < 0.3
+    y[spur | complex_ | inner] = 5.0
+    sigma[spur | inner], presence[spur | inner] = 4.1, 0.5
+    assert (_strays(x, y, sigma, presence, panels) == spur).all()
+    assert (_strays(x, y, sigma, np.ones(len(x)), panels) == spur).all()  # 15 mm away, and no height known
+    y[spur] = 14.0
+    assert not _strays(x, y, sigma, np.ones(len(x)), panels).any()

@@ -43,6 +43,14 @@ pages 98 % of the columns of a panel whose chance is below one half but whose sp
 0.4 mm of the line, and even wider ones within 1.5 mm. So a row that is seen in more than a fifth of its columns goes
 on where its height is known, and across what lies between, up to the second."""
 
+_END_MM: Final = 1.2
+_STRAY_MM: Final = 3.0
+_STRAY_SIGMA_MM: Final = 2.5
+_STRAY_PRESENCE: Final = 0.7
+_LOST_SIGMA_MM: Final = 3.7
+_FAR_STRAY_MM: Final = 10.0
+"""A panel's line that nobody saw, that far from its neighbourhood in its first or last millimetre, is left out."""
+
 _PEN_MM: Final = 1.5
 """Corrections are small; a larger one would be another line."""
 
@@ -189,8 +197,28 @@ def _finished(
         y_mm = np.where(known, y_mm + np.clip(answer[0], -_PEN_MM, _PEN_MM), y_mm)
         sigma = np.where(known, laplace_sigma_mm(np.exp(answer[1])), sigma)
     joints = _joints_mm(panels)
+    y_mm = np.where(_strays(read.x_mm, y_mm, sigma, path.presence, panels), np.nan, y_mm)
     inside = (read.x_mm >= joints[0]) & (read.x_mm <= joints[-1])
     return Trace(panels[0].row, read.x_mm[inside], y_mm[inside], sigma[inside], path.presence[inside])
+
+
+def _strays(
+    x_mm: Floats, y_mm: Floats, sigma_mm: Floats, presence: Floats, panels: tuple[Panel, ...]
+) -> NDArray[np.bool_]:
+    """(n,) columns beside a panel's ends in which the line leaves for a separator or another row: far from where the
+    panel's line comes from, and neither the height nor that there is a line was seen, or very far and the height was
+    not seen at all."""
+    unseen = (sigma_mm > _STRAY_SIGMA_MM) & (presence < _STRAY_PRESENCE)
+    lost = sigma_mm > _LOST_SIGMA_MM
+    out = np.zeros(len(x_mm), np.bool_)
+    for panel in panels:
+        for inward in (x_mm - panel.x0_mm, panel.x1_mm - x_mm):
+            beside, before = (inward >= 0) & (inward < _END_MM), (inward >= _END_MM) & (inward < 2 * _END_MM)
+            known = before & np.isfinite(y_mm)
+            if known.any():
+                away_mm = np.abs(y_mm - np.median(y_mm[known]))
+                out |= beside & ((unseen & (away_mm > _STRAY_MM)) | (lost & (away_mm > _FAR_STRAY_MM)))
+    return out
 
 
 def _baseline_mm(panels: tuple[Panel, ...]) -> float:

@@ -351,6 +351,7 @@ def weigh_template(
 def weigh_custom(views: Sequence[RowView], extent: tuple[float, float]) -> Hypothesis:
     """The arrangement that the printed names alone say: each row as many columns as fit its names best."""
     score, cells, clear = _CUSTOM_COST, [], Clarity.of(views, extent).starts
+    split = set()
     for k, view in enumerate(views):
         options = []
         for n_columns in (1, 2, 3, 4, 6):
@@ -366,10 +367,13 @@ def weigh_custom(views: Sequence[RowView], extent: tuple[float, float]) -> Hypot
         if spare > value:
             found = {}
         score += max(value, spare)
+        if found and columns < -1:
+            split.add(columns)
         for c, name in sorted(found.items()):
             cells.append(Cell(k, c, -columns, name, columns == -1 and len(views) > 1, placed[c]))
     named = [cell.name for cell in cells]
     score -= 3.0 * (len(named) - len(set(named)))  # a lead is seldom printed twice
+    score -= 3.0 * max(len(split) - 1, 0)  # nor are rows divided in several ways
     dropped = tuple(k for k in range(len(views)) if all(cell.row != k for cell in cells))
     # Rows of one panel are rhythm strips only beside rows of several.
     several = any(cell.n_columns > 1 for cell in cells)

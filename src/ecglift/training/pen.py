@@ -36,7 +36,9 @@ _LOST_MM = 3.0
 """What is further off than this is another line or a letter, which no correction finds."""
 _LEAST_COLUMNS = 32
 _LEAST_LOSS = 1e-5
-"""Pieces with fewer columns of a line do not count; errors far below 2 µm, which gives the second, do not either."""
+_OVERALL = 2.5
+"""Pieces with fewer columns of a line do not count; errors far below 2 µm, which gives the second, do not either. The
+third weighs the mean error over all columns against the mean of the pieces' logarithms."""
 
 
 @dataclass(frozen=True)
@@ -173,8 +175,9 @@ def pen_loss(answer: Tensor, off: Tensor, tiny_mm: float) -> tuple[Tensor, Tenso
     """(loss of the correction, negative log-likelihood of the scale), of answers (n, 2, columns) to errors (n, columns)
     in mm, NaN where there is no line.
 
-    The correction's is the mean logarithm of each piece's error: a score in dB gains as much by a clean piece made a
-    tenth better as by a soiled one.
+    The correction's is the mean logarithm of each piece's error, since a score in dB gains as much by a clean piece
+    made a tenth better as by a soiled one, and the mean error over all, lest whole complexes of soiled pieces be given
+    up.
     """
     there = torch.isfinite(off) & (off.abs() < _LOST_MM)
     left = torch.where(there, answer[:, 0] - torch.nan_to_num(off), torch.zeros_like(off))
@@ -182,6 +185,7 @@ def pen_loss(answer: Tensor, off: Tensor, tiny_mm: float) -> tuple[Tensor, Tenso
     columns = there.sum(dim=1)
     enough = columns >= _LEAST_COLUMNS
     correction = 0.1 * torch.log(size_of_piece[enough] / columns[enough] + _LEAST_LOSS).mean()
+    correction = correction + _OVERALL * size_of_piece.sum() / columns.sum().clamp(min=1)
     # The scale must know of lost lines as well, and must not move the correction.
     known = torch.isfinite(off)
     log_scale = answer[:, 1][known].clamp(-6, 3)

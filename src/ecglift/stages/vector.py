@@ -28,6 +28,8 @@ _LEAST_POINTS: Final = 40
 _SAME_COLUMN_MM: Final = 3.0
 _GAP_MM: Final = 1.5
 _REST_MM: Final = 1.0
+_ROUND_S: Final = 0.02
+_SAMPLE_S: Final = 0.0025
 _ALIKE: Final = 0.55
 """Likeness of two columns of six leads from which on they show the same seconds, as in :mod:`ecglift.stages.starts`."""
 _SPARSE_MM: Final = 0.13
@@ -410,7 +412,11 @@ def _column_s(row: list[_Named], speed_mm_s: float, parts: int = 2) -> float | N
         return None
     if off_length <= 0.012:
         return nominal
-    return length if (distance - length) * speed_mm_s > _GAP_MM else None
+    if (distance - length) * speed_mm_s <= _GAP_MM:
+        return None
+    # A line of n points may stand for n samples or, with both of its ends drawn, for n - 1: the rounder time it is.
+    round_s = round(length / _ROUND_S) * _ROUND_S
+    return round_s if abs(length - round_s) <= _SAMPLE_S else length
 
 
 def _same_time(columns: list[list[_Named]], strips: list[_Named], traces: tuple[Trace, ...], speed_mm_s: float) -> bool:

@@ -163,7 +163,7 @@ def _label(rng: np.random.Generator, panel: Panel, panels: list[Panel], style: S
         "left": panel.baseline_mm + style.label_mm * 0.4,
     }[style.label_place]
     if style.label_place == "left" and panel.column == 0:
-        reach = style.label_mm * 0.85 * len(panel.lead) + (8 if style.pulse in ("left", "joined") else 1.5)
+        reach = style.label_mm * 0.85 * len(panel.lead) + (8 if style.pulse in ("left", "joined", "between") else 1.5)
         x = max(panel.x0_mm - reach, 0.5)
     return [
         Text(
@@ -193,37 +193,26 @@ def spelled(panel: Panel, form: str) -> str:
 
 
 def _pulses(panels: list[Panel], style: Style, drawn: list[Stroke]) -> list[Stroke]:
-    """The 1 mV calibration pulse of each row, 200 ms wide unless the style says otherwise."""
+    """The 1 mV calibration pulse of each row, or of each column in it, 200 ms wide unless the style says otherwise."""
+    if style.pulse == "none":
+        return []
     out = []
+    width = style.pulse_mm * style.speed_mm_s / 25.0
+    foot = 0.3 * width
     for row in sorted({p.row for p in panels}):
         in_row = [p for p in panels if p.row == row]
-        width = style.pulse_mm * style.speed_mm_s / 25.0
-        foot = 0.3 * width
-        y, top = in_row[0].baseline_mm, in_row[0].baseline_mm - in_row[0].gain_mm_mv
-        if style.pulse == "none":
-            continue
         if style.pulse == "right":
-            x = max(p.x1_mm for p in in_row) + 1.0
-            points = [
-                (x, y),
-                (x + foot, y),
-                (x + foot, top),
-                (x + foot + width, top),
-                (x + foot + width, y),
-                (x + 2 * foot + width, y),
-            ]
+            starts = [max(p.x1_mm for p in in_row) + 1.0]
         else:
-            x = min(p.x0_mm for p in in_row) - (0.0 if style.pulse == "joined" else 1.5)
-            points = [
-                (x - 2 * foot - width, y),
-                (x - foot - width, y),
-                (x - foot - width, top),
-                (x - foot, top),
-                (x - foot, y),
-                (x, y),
-            ]
+            apart = 0.0 if style.pulse == "joined" else 1.5
+            beside = in_row if style.pulse == "between" else [min(in_row, key=lambda p: p.x0_mm)]
+            starts = [p.x0_mm - apart - 2 * foot - width for p in beside]
+        for x, panel in zip(starts, in_row, strict=False):
+            y, top = panel.baseline_mm, panel.baseline_mm - panel.gain_mm_mv
+            up, down = x + foot, x + foot + width
+            points = [(x, y), (up, y), (up, top), (down, top), (down, y), (down + foot, y)]
             if style.pulse == "joined":
                 first = min((s for s in drawn if s.kind == "trace" and s.row == row), key=lambda s: s.points_mm[0, 0])
                 points.append((float(first.points_mm[0, 0]), float(first.points_mm[0, 1])))
-        out.append(_line("pulse", points, style.pen_mm, style.ink, row))
+            out.append(_line("pulse", points, style.pen_mm, style.ink, row))
     return out

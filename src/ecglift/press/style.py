@@ -14,7 +14,7 @@ from ecglift.press.page import Colour, GridKind
 
 LabelPlace = Literal["above", "below", "on", "left", "none"]
 SeparatorKind = Literal["none", "bar", "tick", "long", "dashed", "double", "jump"]
-PulsePlace = Literal["left", "right", "none", "joined"]
+PulsePlace = Literal["left", "right", "between", "none", "joined"]
 
 
 @dataclass(frozen=True)
@@ -150,8 +150,22 @@ def competition_style(rng: np.random.Generator | None = None) -> Style:
     )
 
 
-def random_style(rng: np.random.Generator, *, bundled_fonts_only: bool = False, template: str | None = None) -> Style:
-    """A sheet as some device somewhere might print it; every choice is wider than any one vendor's."""
+_PULSE_MM: Final = (5.0, 2.5, 4.0)
+"""Widths of calibration pulses in mm at 25 mm/s."""
+
+
+def random_style(
+    rng: np.random.Generator,
+    *,
+    bundled_fonts_only: bool = False,
+    template: str | None = None,
+    pulses_between: float = 0.1,
+) -> Style:
+    """A sheet as some device somewhere might print it; every choice is wider than any one vendor's.
+
+    ``pulses_between``: share of the sheets of several columns on which every column has a pulse. Nothing is drawn for
+    it where it is 0, as for the frozen benchmark, whose pages are older than it.
+    """
     layout = TEMPLATES[template or _pick(rng, _TEMPLATE_WEIGHTS)]
     fonts = BUNDLED_FONTS if bundled_fonts_only or not system_fonts() else (*BUNDLED_FONTS, *system_fonts())
     columns, n_rows = layout.n_columns, layout.n_rows
@@ -168,7 +182,9 @@ def random_style(rng: np.random.Generator, *, bundled_fonts_only: bool = False, 
             column_s = min(column_s, 5.0)
     gap = float(rng.choice([0.0, 1.0, 2.0, 4.0, 12.0], p=[0.7, 0.1, 0.08, 0.07, 0.05]))
     pulse: PulsePlace = rng.choice(np.array(["left", "joined", "right", "none"]), p=[0.45, 0.12, 0.1, 0.33])
-    left = float(rng.uniform(6, 22) + (6 if pulse in ("left", "joined") else 0))
+    if columns > 1 and pulses_between > 0 and rng.random() < pulses_between:
+        pulse, gap = "between", 1.6 * _PULSE_MM[0] * speed / 25 + float(rng.uniform(2, 6))
+    left = float(rng.uniform(6, 22) + (6 if pulse in ("left", "joined", "between") else 0))
     right = float(rng.uniform(1, 18) + (8 if pulse == "right" else 0))
     length = columns * column_s * speed + (columns - 1) * gap
     if layout.rhythm_strips:
@@ -253,7 +269,7 @@ def random_style(rng: np.random.Generator, *, bundled_fonts_only: bool = False, 
         separator_mm=(float(rng.uniform(1.5, 5)), float(rng.uniform(0.15, 0.8))),
         separator_ink=(grey, grey, grey),
         pulse=pulse,
-        pulse_mm=float(rng.choice([5.0, 2.5, 4.0])),
+        pulse_mm=float(rng.choice(_PULSE_MM)),
         print_hz=float(rng.choice([500.0, 250.0, 1000.0], p=[0.7, 0.15, 0.15])),
         header=header,
         clutter=float(rng.beta(1, 2.5)),

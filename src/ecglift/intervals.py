@@ -563,22 +563,19 @@ class Fidelity:
     missed: int
 
 
+def summarized(errors: Values) -> Fidelity:
+    """:class:`Fidelity` of errors (n,), NaN where missed."""
+    good = errors[np.isfinite(errors)]
+    if not len(good):
+        return Fidelity(*(float("nan"),) * 3, 0, len(errors))
+    median, high = np.percentile(np.abs(good), [50, 95])
+    return Fidelity(float(median), float(high), float(np.median(good)), len(good), len(errors) - len(good))
+
+
 def fidelity(comparisons: Iterable[Mapping[str, Values]]) -> dict[str, Fidelity]:
     """The table of clinical fidelity over pages, by quantity, from the answers of :func:`compare_intervals`."""
     pages = list(comparisons)
-    out = {}
-    for name in QUANTITIES:
-        errors = np.concatenate([np.zeros(0), *(page[name] for page in pages if name in page)])
-        good = errors[np.isfinite(errors)]
-        if len(good):
-            size = np.abs(good)
-            out[name] = Fidelity(
-                float(np.median(size)),
-                float(np.percentile(size, 95)),
-                float(np.median(good)),
-                len(good),
-                len(errors) - len(good),
-            )
-        else:
-            out[name] = Fidelity(*(float("nan"),) * 3, 0, len(errors))
-    return out
+    return {
+        name: summarized(np.concatenate([np.zeros(0), *(page[name] for page in pages if name in page)]))
+        for name in QUANTITIES
+    }

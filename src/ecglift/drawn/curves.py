@@ -125,10 +125,8 @@ def to_curve(chain: Chain, speed_mm_s: float) -> Curve:
     columns = x0 + step * np.arange(len(values))
     for k in chain.gaps:
         values[(columns > x[k] + 1e-6) & (columns < x[k + 1] - 1e-6)] = np.nan
-    sigma = _sigma(values, x, y, step, lattice is not None)
-    if lattice is not None and step / speed_mm_s > _THINNED_S:
-        sigma = np.hypot(sigma, _thinning_sigma(values))
-    return Curve(x0, step, values, sigma, lattice is not None)
+    thinned = step / speed_mm_s > _THINNED_S
+    return Curve(x0, step, values, _sigma(values, x, y, step, lattice is not None, thinned), lattice is not None)
 
 
 def _lattice(x: Floats, speed_mm_s: float) -> tuple[float, float] | None:
@@ -184,16 +182,16 @@ def _quantum(values: Floats) -> float:
     return 0.0
 
 
-def _thinning_sigma(values: Floats) -> Floats:
-    """(n,) mm: what straight lines between thinned samples leave out, an eighth of the second difference."""
+def _sigma(values: Floats, x: Floats, y: Floats, step: float, samples: bool, thinned: bool) -> Floats:
+    """(n,) mm: rounding of the heights, and of the places where the line is steep; of ``thinned`` samples also what
+    straight lines between them leave out, an eighth of the second difference."""
     known = np.nan_to_num(values, nan=float(np.nanmean(values)))
-    bend = np.abs(np.diff(np.pad(known, 1, mode="edge"), 2))
-    # A stroke that leaves or enters the bend shares its doubt.
-    return np.asarray(_THINNED_SIGMA_MM + maximum_filter1d(bend, 3) / 8, float)
-
-
-def _sigma(values: Floats, x: Floats, y: Floats, step: float, samples: bool) -> Floats:
-    """(n,) mm: rounding of the heights, and of the places where the line is steep; between samples their bend."""
-    slope = np.abs(np.gradient(np.nan_to_num(values, nan=float(np.nanmean(values))))) / step
     sigma = np.full(len(values), max(_quantum(y) / np.sqrt(12), 0.002))
-    return sigma if samples else np.hypot(sigma, (_quantum(x) / np.sqrt(12)) * slope)
+    if not samples:
+        slope = np.abs(np.gradient(known)) / step
+        return np.asarray(np.hypot(sigma, (_quantum(x) / np.sqrt(12)) * slope), float)
+    if not thinned:
+        return sigma
+    # A stroke that leaves or enters the bend shares its doubt.
+    bend = maximum_filter1d(np.abs(np.diff(np.pad(known, 1, mode="edge"), 2)), 3)
+    return np.asarray(np.hypot(sigma, _THINNED_SIGMA_MM + bend / 8), float)

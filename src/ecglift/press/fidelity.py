@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ecglift.intervals import compare_intervals, measure
+from ecglift.intervals import compare_intervals, measure, summarized
 from ecglift.metrics import lead_errors
 from ecglift.recording import Recording
 
@@ -57,11 +57,9 @@ def fidelity_table(pages: Mapping[str, Sequence[Errors]]) -> str:
 
 
 def _cell(values: Sequence[float | None], decimals: int) -> str:
-    known = np.array([v for v in values if v is not None])
-    if not len(known):
+    found = summarized(np.array([np.nan if v is None else v for v in values]))
+    if not found.n:
         return "–"
-    median, high = np.percentile(np.abs(known), [50, 95])
-    bias = float(np.median(known))
-    missed = (len(values) - len(known)) / len(values)
-    said = f"{median:.{decimals}f}, {high:.{decimals}f} ({bias:+.{decimals}f})"
+    missed = found.missed / len(values)
+    said = f"{found.median:.{decimals}f}, {found.p95:.{decimals}f} ({found.bias:+.{decimals}f})"
     return f"{said}, {missed:.0%} missed" if missed >= 0.005 else said

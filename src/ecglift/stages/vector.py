@@ -30,6 +30,7 @@ _GAP_MM: Final = 1.5
 _REST_MM: Final = 1.0
 _ROUND_S: Final = 0.02
 _SAMPLE_S: Final = 0.0025
+"""A column that is within a sample of a multiple of the first lasts that."""
 _ALIKE: Final = 0.55
 """Likeness of two columns of six leads from which on they show the same seconds, as in :mod:`ecglift.stages.starts`."""
 _SPARSE_MM: Final = 0.13
@@ -95,7 +96,7 @@ def read_vector(pdf: bytes, page_index: int, settings: VectorSettings | None = N
     labels = find_labels(words(paths), [d.place for row in rows for d in row], scale, reach_mm)
     named = _named(rows, labels, settings, problems)
     traces = tuple(_trace(k, [d.curve for d in row]) for k, row in enumerate(rows))
-    panels = _panels(named, traces, speed_mm_s, gains_mm_mv, 2 if speed_how == "assumed" else 1)
+    panels = _panels(named, traces, speed_mm_s, gains_mm_mv, 4 if speed_how == "assumed" else 2)
     layout = Layout(_template_name(panels), panels, speed_mm_s, gains_mm_mv[0], speed_how, gain_how)
     if sum(len(line.gaps) for line in lines) > 20:
         message = "the traces are drawn in dashes: between them it is interpolated, rows that overlap may be mixed up"
@@ -364,11 +365,11 @@ def _panels(
     traces: tuple[Trace, ...],
     speed_mm_s: float,
     gains_mm_mv: tuple[float, float],
-    finer: int = 1,
+    parts: int,
 ) -> tuple[Panel, ...]:
     """The panels with their times: by place along the page where columns go on in time, else by their count.
 
-    ``finer``: how many times the speed may turn out to be lower, so that columns last parts of what they usually do.
+    ``parts``: of a second that a column lasts a whole number of; four, where the speed may turn out to be half as high.
     """
     rows: dict[int, list[_Named]] = {}
     for piece in sorted(named, key=lambda p: (p.row, p.x0)):
@@ -381,7 +382,7 @@ def _panels(
     together = most > 1 and _same_time(columns, strips, traces, speed_mm_s)
     panels: list[Panel] = []
     for row in rows.values():
-        column_s = _column_s(row, speed_mm_s, 2 * finer)
+        column_s = _column_s(row, speed_mm_s, parts)
         for k, p in enumerate(row):
             start_s = (p.x0 - left) / speed_mm_s
             if together and len(row) == most:
@@ -395,12 +396,11 @@ def _panels(
     return tuple(panels)
 
 
-def _column_s(row: list[_Named], speed_mm_s: float, parts: int = 2) -> float | None:
+def _column_s(row: list[_Named], speed_mm_s: float, parts: int) -> float | None:
     """Seconds from one column to the next where a gap on the paper parts them; None where place along the page is time.
 
-    What is a multiple of half a second (of a second over ``parts``) tells: the distance of the columns (some devices
-    leave out the last samples of each), or their length (others print a gap between them). Without either a gap counts
-    when it is wide.
+    What is a multiple of a second over ``parts`` tells: the distance of the columns (some devices leave out the last
+    samples of each), or their length (others print a gap between them). Without either a gap counts when it is wide.
     """
     if len(row) < 2:
         return None
@@ -436,7 +436,7 @@ def _same_time(columns: list[list[_Named]], strips: list[_Named], traces: tuple[
         return activity(by_row, pieces, place, 13)
 
     by_column = [beats([(row[k].row, row[k].x0) for row in columns]) for k in range(len(columns[0]))]
-    reach = 12 if strips or (len(columns), len(columns[0])) == (6, 2) else 3
+    reach, least = (12, _ALIKE) if strips or (len(columns), len(columns[0])) == (6, 2) else (3, 0.6)
 
     if strips:
         first = columns[0][0].x0
@@ -450,7 +450,6 @@ def _same_time(columns: list[list[_Named]], strips: list[_Named], traces: tuple[
         return float(np.mean(begin)) > float(np.mean(here)) + 0.1
     for other in by_column[1:]:
         everywhere = np.correlate(by_column[0], other, "full")
-        least = _ALIKE if reach > 3 else 0.6
         if likeness(by_column[0], other, reach) < max(least, float(everywhere.max()) - 1e-9):
             return False
     return True

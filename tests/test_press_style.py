@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 
 from ecglift.press.compose import compose
 from ecglift.press.patients import simulate
-from ecglift.press.style import random_style
+from ecglift.press.render import stroke_mask
+from ecglift.press.style import competition_style, random_style, worn
 
 
 def test_every_column_may_have_its_pulse() -> None:
@@ -29,3 +33,42 @@ def test_without_pulses_between_the_choices_are_those_of_the_frozen_pages() -> N
     assert styles[0] == styles[1]
     none = random_style(np.random.default_rng(5), bundled_fonts_only=True, template="12x1", pulses_between=0.0)
     assert none == styles[0]  # a single column draws no lot
+
+
+@pytest.mark.parametrize("dots_mm", [0.085, 0.125, 0.25])
+def test_a_heads_dots_lie_on_the_line_on_average_and_off_it_by_less_than_one(dots_mm: float) -> None:
+    mv = np.zeros((12, 5000), np.float32)
+    mv += np.linspace(-0.4, 0.4, 5000, dtype=np.float32)
+    rng = np.random.default_rng(0)
+    page = compose(rng, mv, 500.0, replace(competition_style(rng), dots_mm=dots_mm))
+    panel = next(p for p in page.layout.panels if p.rhythm)
+    region = panel.x0_mm + 5, panel.baseline_mm - 6, panel.x1_mm - 5, panel.baseline_mm + 6
+    ink = stroke_mask(page, 20.0, ("trace",), region)
+    x = region[0] + (np.arange(ink.shape[1]) + 0.5) / 20
+    y = region[1] + (np.arange(ink.shape[0])[:, None] + 0.5) / 20
+    error = (ink * y).sum(axis=0) / ink.sum(axis=0) - page.panel_curve(panel, x)
+    assert abs(error.mean()) < 0.02
+    assert 0.2 * dots_mm < error.std() < 0.5 * dots_mm
+
+
+def test_a_worn_line_is_paler_in_places_whichever_part_of_it_is_drawn() -> None:
+    rng = np.random.default_rng(1)
+    style = competition_style(rng)
+    mv = np.zeros((12, 5000), np.float32)
+    pale, full = (compose(rng, mv, 500.0, replace(style, wear=wear)) for wear in (0.6, 0.0))
+    panel = next(p for p in pale.layout.panels if p.rhythm)
+    box = panel.x0_mm + 10, panel.baseline_mm - 1, panel.x0_mm + 90, panel.baseline_mm + 1
+    one, other = (stroke_mask(page, 10.0, ("trace",), box).max(axis=0) for page in (pale, full))
+    left = one / other
+    assert left.min() < 0.5
+    assert left.max() > 0.95
+    part = stroke_mask(pale, 10.0, ("trace",), (box[0] + 20, box[1], box[2], box[3])).max(axis=0)
+    np.testing.assert_allclose(part[5:], one[205:], atol=0.02)
+
+
+def test_worn_changes_the_lines_only() -> None:
+    style = competition_style()
+    for seed in range(20):
+        new = worn(np.random.default_rng(seed), style)
+        assert new.dots_mm or new.wear
+        assert replace(new, dots_mm=0.0, wear=0.0) == style

@@ -29,7 +29,19 @@ def compose(rng: np.random.Generator, mv: NDArray[np.floating], fs_hz: float, st
     texts: list[Text] = []
     for panel in panels:
         points = _curve(panel, style, mv, fs_hz)
-        strokes.append(Stroke("trace", points, style.pen_mm, style.ink, panel.row, f"{panel.lead}@{panel.column}"))
+        lead = f"{panel.lead}@{panel.column}"
+        strokes.append(
+            Stroke(
+                "trace",
+                points,
+                style.pen_mm,
+                style.ink,
+                panel.row,
+                lead,
+                dots_mm=style.dots_mm,
+                wear=style.wear,
+            )
+        )
         strokes += _separators(rng, panel, panels, style, points, strokes)
         texts += _label(rng, panel, panels, style)
     strokes += _pulses(panels, style, strokes)
@@ -214,5 +226,6 @@ def _pulses(panels: list[Panel], style: Style, drawn: list[Stroke]) -> list[Stro
             if style.pulse == "joined":
                 first = min((s for s in drawn if s.kind == "trace" and s.row == row), key=lambda s: s.points_mm[0, 0])
                 points.append((float(first.points_mm[0, 0]), float(first.points_mm[0, 1])))
-            out.append(_line("pulse", points, style.pen_mm, style.ink, row))
+            pulse = _line("pulse", points, style.pen_mm, style.ink, row)
+            out.append(replace(pulse, dots_mm=style.dots_mm, wear=style.wear))
     return out

@@ -36,7 +36,8 @@ class Grid:
 @dataclass(frozen=True)
 class Stroke:
     """A pen line through ``points_mm`` (n, 2). ``row``, ``lead`` say which panel a trace belongs to; ``dash_mm``:
-    (on, off) or None."""
+    (on, off) or None. ``dots_mm``: pitch of the printing head's dots, 0 for a pen; ``wear``: 0 to 1, how pale the line
+    is where it is palest."""
 
     kind: StrokeKind
     points_mm: NDArray[np.float64]
@@ -45,6 +46,8 @@ class Stroke:
     row: int = -1
     lead: str = ""
     dash_mm: tuple[float, float] | None = None
+    dots_mm: float = 0.0
+    wear: float = 0.0
 
 
 @dataclass(frozen=True)

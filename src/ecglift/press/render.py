@@ -158,8 +158,22 @@ def _draw_stroke(
     ]
     thickness = stroke.width_mm * px_per_mm * k - _CV2_EXTRA_PX
     whole = max(1, int(thickness))
-    cv2.polylines(mask, fixed, False, 255, whole, cv2.LINE_8, _SHIFT)
     area = (right - left, bottom - top)
+    corner_mm = (x0 + left / px_per_mm, y0 + top / px_per_mm)
+    if stroke.dots_mm:
+        alpha = _dotted(stroke, corner_mm, area, px_per_mm)
+    else:
+        alpha = _penned(mask, fixed, whole, thickness, area)
+    if stroke.wear:
+        alpha *= _worn(stroke, corner_mm, area, px_per_mm)
+    _blend(canvas[:, top:bottom, left:right], alpha, stroke.colour if ink is None else ink)
+
+
+def _penned(
+    mask: NDArray[np.uint8], fixed: list[NDArray[np.int32]], whole: int, thickness: float, area: tuple[int, int]
+) -> NDArray[np.float32]:
+    """Coverage of ``area`` (columns, rows) by a pen ``thickness`` pixels of ``mask`` wide."""
+    cv2.polylines(mask, fixed, False, 255, whole, cv2.LINE_8, _SHIFT)
     alpha = cv2.resize(mask, area, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
     if thickness > whole and thickness < 12:  # between two whole widths: mix, so that weights are continuous
         mask[:] = 0
@@ -168,7 +182,41 @@ def _draw_stroke(
         alpha += (thickness - whole) * (wider - alpha)
     elif thickness < 1:
         alpha *= max(thickness, 0.2)
-    _blend(canvas[:, top:bottom, left:right], alpha, stroke.colour if ink is None else ink)
+    return np.asarray(alpha, np.float32)
+
+
+def _dotted(
+    stroke: Stroke, corner_mm: tuple[float, float], area: tuple[int, int], px_per_mm: float
+) -> NDArray[np.float32]:
+    """Coverage of ``area`` (columns, rows) by the dots that a head of ``stroke.dots_mm`` burns along the line: a dot is
+    black or not, so that a slanted line climbs in steps."""
+    pitch = stroke.dots_mm
+    first = np.floor(np.array(corner_mm) / pitch) - 2
+    count = np.ceil(np.array(area) / px_per_mm / pitch).astype(int) + 5
+    dots = np.zeros((count[1], count[0]), np.uint8)
+    at = np.clip(stroke.points_mm / pitch - first - 0.5, -1500, 30000)
+    thick = max(1, round(stroke.width_mm / pitch - 0.5))
+    cv2.polylines(dots, [np.round(at * (1 << _SHIFT)).astype(np.int32)], False, 255, thick, cv2.LINE_8, _SHIFT)
+    k = int(np.clip(np.ceil(2.5 / (pitch * px_per_mm)), 1, 8))  # fine pixels to a pixel, so that a dot is round
+    fine = 1 / (px_per_mm * k)
+    shift = (np.array(corner_mm) + fine / 2) / pitch - first - 0.5
+    to_dots = np.array([[fine / pitch, 0, shift[0]], [0, fine / pitch, shift[1]]])
+    size = (area[0] * k, area[1] * k)
+    burnt = cv2.warpAffine(dots, to_dots, size, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP)
+    burnt = cv2.GaussianBlur(burnt, (0, 0), max(0.22 * pitch / fine, 0.3))
+    return np.asarray(cv2.resize(burnt, area, interpolation=cv2.INTER_AREA) / 255, np.float32)
+
+
+def _worn(
+    stroke: Stroke, corner_mm: tuple[float, float], area: tuple[int, int], px_per_mm: float
+) -> NDArray[np.float32]:
+    """How much of the ink is left, (rows, columns): paler in places of a few millimetres, the same wherever it is seen
+    from."""
+    x = corner_mm[0] + (np.arange(area[0], dtype=np.float32) + 0.5) / px_per_mm
+    y = corner_mm[1] + (np.arange(area[1], dtype=np.float32)[:, None] + 0.5) / px_per_mm
+    phase = float(stroke.points_mm[0].sum())
+    field = np.sin(0.9 * x + 0.4 * y + phase) + np.sin(2.3 * x - 1.1 * y + 2 * phase) + np.sin(6.1 * x + 3 * phase)
+    return np.asarray(1 - stroke.wear * np.clip(0.3 + field / 3, 0, 1), np.float32)
 
 
 def _paste(canvas: Canvas, alpha: NDArray[np.float32], left: int, top: int, colour: Colour) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import numpy as np
@@ -23,7 +23,8 @@ class Style:
 
     ``column_s``: seconds shown by one column; ``row_mm``: distance of the rows; ``first_row_mm``: the first row's
     zero line;
-    ``rhythm_leads``: the leads of the rhythm strips; ``chest_gain``: factor on the gain of V1 to V6.
+    ``rhythm_leads``: the leads of the rhythm strips; ``chest_gain``: factor on the gain of V1 to V6; ``dots_mm`` and
+    ``wear``: of the traces, see :class:`~ecglift.press.page.Stroke`.
     """
 
     template: Template
@@ -63,6 +64,8 @@ class Style:
     header: float
     clutter: float
     fonts: tuple[str, ...]
+    dots_mm: float = 0.0
+    wear: float = 0.0
 
 
 _GRID_HUES: Final[tuple[tuple[float, Colour], ...]] = (
@@ -160,11 +163,13 @@ def random_style(
     bundled_fonts_only: bool = False,
     template: str | None = None,
     pulses_between: float = 0.1,
+    worn_share: float = 0.3,
 ) -> Style:
     """A sheet as some device somewhere might print it; every choice is wider than any one vendor's.
 
-    ``pulses_between``: share of the sheets of several columns on which every column has a pulse. Nothing is drawn for
-    it where it is 0, as for the frozen benchmark, whose pages are older than it.
+    ``pulses_between``: share of the sheets of several columns on which every column has a pulse; ``worn_share``: of
+    those that are :func:`worn`. Nothing is drawn for either where it is 0, as for the frozen benchmark, whose pages
+    are older than both.
     """
     layout = TEMPLATES[template or _pick(rng, _TEMPLATE_WEIGHTS)]
     fonts = BUNDLED_FONTS if bundled_fonts_only or not system_fonts() else (*BUNDLED_FONTS, *system_fonts())
@@ -236,7 +241,7 @@ def random_style(
     elif layout.rhythm_strips and rng.random() < 0.3:
         rhythm = tuple(str(v) for v in rng.permutation(np.array(LEADS))[: layout.rhythm_strips])
     grey = float(rng.uniform(0, 0.5))
-    return Style(
+    style = Style(
         template=layout,
         rhythm_leads=rhythm,
         speed_mm_s=speed,
@@ -275,3 +280,16 @@ def random_style(
         clutter=float(rng.beta(1, 2.5)),
         fonts=tuple(str(v) for v in rng.choice(np.array(fonts), 3)),
     )
+    return worn(rng, style) if worn_share > 0 and rng.random() < worn_share else style
+
+
+_HEADS_MM: Final = (0.125, 0.125, 0.085, 0.167, 0.25, 0.35)
+"""Pitch of printing heads' dots: thermal recorders have 8 or 12 to the mm across the paper, fax machines and old
+needle printers fewer."""
+
+
+def worn(rng: np.random.Generator, style: Style) -> Style:
+    """The sheet from a printing head whose dots show, or with lines that are paler in places, or both."""
+    dots = float(rng.choice(_HEADS_MM)) if rng.random() < 0.6 else 0.0
+    wear = float(rng.uniform(0.1, 0.8)) if dots == 0 or rng.random() < 0.5 else 0.0
+    return replace(style, dots_mm=dots, wear=wear)

@@ -66,7 +66,7 @@ def vary(rng: np.random.Generator, mv: NDArray[np.float32], fs_hz: float) -> NDA
     if rng.random() < 0.2:
         gate = (rng.random((12, 1)) < 0.5) * np.float32(rng.exponential(0.03))
         out = out + gate * rng.normal(0, 1, out.shape).astype(np.float32)
-    if rng.random() < 0.07:
+    if rng.random() < 0.15:
         out = out + pacing_spikes(rng, n, fs_hz)
     return np.ascontiguousarray(out, np.float32)
 
@@ -77,6 +77,8 @@ def pacing_spikes(rng: np.random.Generator, n: int, fs_hz: float) -> NDArray[np.
     out = np.zeros((12, n), np.float32)
     height = rng.normal(0, 1.2, (12, 1)).astype(np.float32)
     every, width = round(rng.uniform(0.5, 1.2) * fs_hz), max(1, round(rng.choice([0.002, 0.004]) * fs_hz))
+    second = round(rng.uniform(0.1, 0.22) * fs_hz) if rng.random() < 0.4 else 0  # of both chambers
     for at in range(int(rng.integers(every)), n, every):
-        out[:, at : at + width] = height * np.float32(rng.normal(1, 0.1))
+        for spike in {at, at + second}:
+            out[:, spike : spike + width] = height * np.float32(rng.normal(1, 0.1))
     return out

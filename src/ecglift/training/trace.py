@@ -27,7 +27,7 @@ from ecglift.models.strip import COLUMNS_PER_PX, STRIP_PX
 from ecglift.press.capture import KINDS, Capture, CaptureSettings, capture
 from ecglift.press.compose import compose
 from ecglift.press.page import Page
-from ecglift.press.style import competition_style, random_style
+from ecglift.press.style import competition_style, random_style, worn
 from ecglift.sheet import SHEET_PX_PER_MM
 from ecglift.training.command import add_start, add_workers, parser_for, rate_at, recipe_of, signals_of, worker_rng
 from ecglift.training.crops import CROP_PX, Crop, captured_crops, crowded, draw_crop, overprinted, varied
@@ -46,8 +46,9 @@ class Recipe:
     """How to train. ``sigma_px``: of the target; ``decoded_weight``: of the loss on the decoded line;
     ``captured``: share of crops from captured pages; ``competition``: share of pages in the competition's layout;
     ``overprinted``: share of pages with more lead names on their traces; ``crowded``: share of pages with rows closer
-    together; ``coarse``: share of crops at half the scale, as leads taller than a strip are read; ``low``: share of
-    batches that show only the middle half of the strip, at half the cost, as low rows are read."""
+    together; ``worn``: share of the competition's pages from a head whose dots show, or with worn lines; ``coarse``:
+    share of crops at half the scale, as leads taller than a strip are read; ``low``: share of batches that show only
+    the middle half of the strip, at half the cost, as low rows are read."""
 
     minutes: float = 60.0
     batch: int = 16
@@ -62,6 +63,7 @@ class Recipe:
     competition: float = 0.3
     overprinted: float = 0.5
     crowded: float = 0.3
+    worn: float = 0.1
     coarse: float = 0.12
     low: float = 0.6
     weight_decay: float = 1e-4
@@ -100,7 +102,11 @@ class Crops(IterableDataset[tuple[NDArray[np.uint8], NDArray[np.float32]]]):  # 
                     yield crop.rgb, crop.y_px
 
     def _page(self, rng: np.random.Generator) -> Page:
-        style = competition_style(rng) if rng.random() < self.recipe.competition else random_style(rng)
+        if rng.random() < self.recipe.competition:
+            style = competition_style(rng)
+            style = worn(rng, style) if rng.random() < self.recipe.worn else style
+        else:
+            style = random_style(rng)
         style = crowded(rng, style) if rng.random() < self.recipe.crowded else style
         page = compose(rng, self.signals.draw(rng), self.signals.fs_hz, style)
         return overprinted(rng, page) if rng.random() < self.recipe.overprinted else page

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from ecglift.models import runtime, sheetmap
-from ecglift.models.sheetmap import DENSE, DENSE_CHANNELS, WHOLE, WHOLE_NUMBERS, network_image, network_input, read
+from ecglift.models.sheetmap import DENSE, DENSE_CHANNELS, WHOLE, WHOLE_NUMBERS, network_image, read
+from ecglift.pixels import planes
 from ecglift.press.compose import compose
 from ecglift.press.render import render
 from ecglift.press.style import competition_style
@@ -44,7 +45,7 @@ def test_image_is_padded_with_paper_and_hides_what_was_not_seen() -> None:
     image = network_image(Sheet(rgb, seen))
     assert image.shape == (64, 192, 3)
     assert (image == 200).all()
-    assert network_input(image[None]).shape == (1, 3, 64, 192)
+    assert planes(image[None]).shape == (1, 3, 64, 192)
 
 
 def test_cells_stand_where_the_sheet_says() -> None:

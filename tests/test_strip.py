@@ -7,7 +7,8 @@ import itertools
 import numpy as np
 import pytest
 
-from ecglift.models.strip import COLUMNS_PER_PX, STRIP_PX, cut_strip, decode, follow, network_input
+from ecglift.models.strip import COLUMNS_PER_PX, STRIP_PX, cut_strip, decode, follow
+from ecglift.pixels import planes
 from ecglift.sheet import Sheet
 
 
@@ -79,7 +80,7 @@ def test_strip_of_another_resolution_is_refused() -> None:
 def test_network_input_is_channels_first() -> None:
     rgb = np.zeros((2, STRIP_PX, 64, 3), np.uint8)
     rgb[1, 5, 6, 2] = 7
-    x = network_input(rgb)
+    x = planes(rgb)
     assert x.shape == (2, 3, STRIP_PX, 64)
     assert x[1, 2, 5, 6] == 7.0
 

@@ -9,7 +9,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="tests of training need torch")
 
-from ecglift.models.strip import STRIP_PX, network_input  # noqa: E402
+from ecglift.models.strip import STRIP_PX  # noqa: E402
+from ecglift.pixels import planes  # noqa: E402
 from ecglift.press.capture import CaptureSettings, capture  # noqa: E402
 from ecglift.press.compose import compose  # noqa: E402
 from ecglift.press.noise import Noise  # noqa: E402
@@ -139,11 +140,11 @@ def test_exported_file_is_the_checkpoint(tmp_path: Path) -> None:
         for weight in model.parameters():  # the exporter stores equal tensors, such as fresh normalisations, only once
             weight += 0.05 * torch.randn_like(weight)
     example = np.random.default_rng(0).integers(0, 255, (1, STRIP_PX, 64, 3), np.uint8)
-    model.train()(torch.from_numpy(network_input(example)))  # moves the running statistics away from their start
+    model.train()(torch.from_numpy(planes(example)))  # moves the running statistics away from their start
     assert export(model, example, tmp_path / "model.onnx") < 1e-3
     again = TraceNetwork((8, 8, 8, 8, 8))
     load_weights(again, tmp_path / "model.onnx")
-    inputs = torch.from_numpy(network_input(example))
+    inputs = torch.from_numpy(planes(example))
     with torch.no_grad():
         torch.testing.assert_close(again.eval()(inputs)[0], model.eval()(inputs)[0])
     with pytest.raises(ValueError, match="lacks the weights"):
@@ -182,7 +183,7 @@ def test_a_few_steps_learn_one_crop(page) -> None:
     crop = draw_crop(np.random.default_rng(7), page)
     model = TraceNetwork((8, 8, 8, 8, 8))
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
-    inputs, y = torch.from_numpy(network_input(crop.rgb[None])), torch.from_numpy(crop.y_px[None])
+    inputs, y = torch.from_numpy(planes(crop.rgb[None])), torch.from_numpy(crop.y_px[None])
     losses = []
     for _ in range(12):
         entropy, decoded = line_loss(model(inputs)[0], y, 1.2)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecglift.models.strip import COLUMNS_PER_PX, line_of, pieces_around
+from ecglift.pixels import darkest
 
 Floats = NDArray[np.float64]
 Map = NDArray[np.float32]
@@ -59,8 +60,8 @@ def without_leaps(
 
 def _blank(rgb: NDArray[np.uint8], log_p: Map) -> Map:
     """(rows, columns of the strip) 0 where there is ink as dark as under the line's sure columns, to 1 on paper."""
-    darkest = rgb.min(axis=2)
-    dark = cv2.medianBlur(darkest, _PAPER_PX).astype(np.float32) - darkest
+    least = darkest(rgb)
+    dark = cv2.medianBlur(least, _PAPER_PX).astype(np.float32) - least
     dark = cv2.GaussianBlur(dark, (0, 0), 0.8)
     sure = np.flatnonzero(log_p.max(axis=0) > np.log(_SURE))
     if not len(sure):

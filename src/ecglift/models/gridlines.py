@@ -7,10 +7,14 @@ a wave is as high as the network is sure of it, and nothing where it cannot tell
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from ecglift.pixels import planes
 
 CHANNELS: Final = ("light across", "heavy across", "light down", "heavy down")
 """Waves of the lines that follow each other from left to right, and from top to bottom: of the 1 mm lines a cosine, 1
@@ -32,12 +36,10 @@ place are answered by other weights, and err by up to 0.1 px in other directions
 
 def network_input(rgb: NDArray[np.uint8], ink: NDArray[np.float32]) -> NDArray[np.float32]:
     """(n, 4, h, w) float32 from pictures (n, h, w, 3) uint8 and their ink (n, h, w), −2 to 2."""
-    out = np.empty((rgb.shape[0], 4, *rgb.shape[1:3]), np.float32)
-    out[:, :3] = np.moveaxis(rgb, -1, 1)
-    out[:, :3] -= 160.0
-    out[:, :3] /= 80.0
-    out[:, 3] = ink
-    return out
+    colours = planes(rgb)
+    colours -= 160.0
+    colours /= 80.0
+    return np.concatenate([colours, ink[:, None]], axis=1)
 
 
 def waves_of(mm: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -47,16 +49,18 @@ def waves_of(mm: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.f
     return np.cos(turn * mm).astype(np.float32), bump.astype(np.float32)
 
 
-def find_waves(rgb: NDArray[np.uint8], ink: NDArray[np.float32], model: Any) -> NDArray[np.float32]:
-    """(4, h, w) float32, :data:`CHANNELS`, for a picture (h, w, 3) uint8 and its ink (h, w): the mean of two looks.
+def find_waves(
+    rgb: NDArray[np.uint8], ink: NDArray[np.float32], model: Any, looks_px: Sequence[int] = LOOKS_PX
+) -> NDArray[np.float32]:
+    """(4, h, w) float32, :data:`CHANNELS`, for a picture (h, w, 3) uint8 and its ink (h, w): the mean of ``looks_px``.
 
     ``model``: an :class:`ecglift.models.runtime.Model`."""
     height, width = ink.shape
-    picture = network_input(rgb[None], ink[None])
     total = np.zeros((len(CHANNELS), height, width), np.float32)
-    for shift in LOOKS_PX:
-        below, right = -(height + shift) % MULTIPLE, -(width + shift) % MULTIPLE
-        shifted = np.pad(picture, ((0, 0), (0, 0), (shift, below), (shift, right)), mode="edge")
-        answer = model.run({"picture": shifted})["waves"][0]
+    for shift in looks_px:
+        edges = shift, -(height + shift) % MULTIPLE, shift, -(width + shift) % MULTIPLE  # above, below, left, right
+        wider = (cv2.copyMakeBorder(part, *edges, cv2.BORDER_REPLICATE)[None] for part in (rgb, ink))
+        answer = model.run({"picture": network_input(*wider)})["waves"][0]
         total += answer[:, shift : shift + height, shift : shift + width]
-    return total / np.float32(len(LOOKS_PX))
+    total /= np.float32(len(looks_px))
+    return total

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecglift.models.strip import COLUMNS_PER_PX
+from ecglift.pixels import darkest
 
 Floats = NDArray[np.float64]
 
@@ -60,8 +61,8 @@ def features(
     out[3], out[4] = np.clip(decoded - path, -24, 24) / 3, np.clip(np.gradient(decoded), -24, 24) / 4
     out[5] = np.log(np.clip(sigma_px, 0.1, 24.0))
     out[6], out[7] = presence, seen
-    darkest = rgb.min(axis=2).astype(np.float32)
-    ink = np.repeat((np.median(darkest) - darkest) / 64, COLUMNS_PER_PX, axis=1)
+    least = darkest(rgb)
+    ink = np.repeat((np.float32(np.median(least)) - least) / np.float32(64), COLUMNS_PER_PX, axis=1)
     rows = path[None, :] + np.array(OFFSETS_PX, float)[:, None]
     first = len(LINE)
     out[first : first + len(OFFSETS_PX)] = np.maximum(_at(log_p, rows), -9.0) / 3 + 1

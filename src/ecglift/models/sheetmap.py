@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ecglift.leads import LEADS
 from ecglift.paper import GAINS_MM_MV, SPEEDS_MM_S, TEMPLATES
+from ecglift.pixels import planes
 from ecglift.sheet import Sheet
 
 PX_PER_MM: Final = 4.0
@@ -101,11 +102,6 @@ def network_image(sheet: Sheet) -> NDArray[np.uint8]:
     return out
 
 
-def network_input(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """(n, 3, h, w) float32, 0 to 255, from (n, h, w, 3) uint8; the rest of the normalisation is in the network."""
-    return np.ascontiguousarray(np.moveaxis(rgb, -1, 1), dtype=np.float32)
-
-
 @dataclass(frozen=True)
 class SheetMap:
     """The network's answer about a sheet: ``dense`` (DENSE_CHANNELS, rows, columns) and ``whole`` (WHOLE_NUMBERS,),
@@ -147,7 +143,7 @@ def softmax(x: NDArray[np.float32]) -> NDArray[np.float32]:
 def read(sheet: Sheet, model: Any) -> SheetMap:
     """The answer of ``model`` (an :class:`ecglift.models.runtime.Model`) about the sheet as it lies."""
     image = network_image(sheet)
-    out = model.run({"rgb": network_input(image[None])})
+    out = model.run({"rgb": planes(image[None])})
     # The first pixel's centre of the sheet is at origin_mm; the first cell covers 1 mm from half a pixel before it.
     half = 0.5 / sheet.px_per_mm
     cells = int(sheet.height_mm / CELL_MM), int(sheet.width_mm / CELL_MM)

@@ -86,16 +86,14 @@ def cut_strip(sheet: Sheet, baseline_mm: float, x0_mm: float, x1_mm: float) -> S
         piece = sheet.rgb[a:b, c:d]
         paper = np.median(piece[::4, ::4][seen[::4, ::4]], axis=0) if seen[::4, ::4].any() else np.full(3, 255)
         rgb[:] = paper.astype(np.uint8)
-        rgb[a - top : b - top, c - left : d - left] = np.where(seen[..., None], piece, paper.astype(np.uint8))
+        inside = rgb[a - top : b - top, c - left : d - left]
+        if seen.all():
+            inside[:] = piece
+        else:
+            np.copyto(inside, piece, where=seen[..., None])
     return Strip(
         rgb, sheet.origin_mm[0] + left / sheet.px_per_mm, sheet.origin_mm[1] + top / sheet.px_per_mm, sheet.px_per_mm
     )
-
-
-def network_input(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """(n, 3, STRIP_PX, w) float32, 0 to 255, from (n, STRIP_PX, w, 3) uint8; the rest of the normalisation is in the
-    network."""
-    return np.ascontiguousarray(np.moveaxis(rgb, -1, 1), dtype=np.float32)
 
 
 def log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -159,9 +157,9 @@ def _lobe(p: NDArray[np.float32], path: NDArray[np.int64]) -> tuple[NDArray[np.i
     """
     rows = p.shape[0]
     held = cv2.dilate((p > _LOBE_LEAST).astype(np.uint8), np.ones((2 * _LOBE_GAP_PX + 1, 1), np.uint8)).astype(bool)
-    index = np.arange(rows)[:, None]
-    before = np.maximum.accumulate(np.where(held, -1, index), axis=0)
-    after = np.minimum.accumulate(np.where(held, rows, index)[::-1], axis=0)[::-1]
+    index = np.arange(rows, dtype=np.int16)[:, None]
+    before = np.maximum.accumulate(np.where(held, np.int16(-1), index), axis=0)
+    after = np.minimum.accumulate(np.where(held, np.int16(rows), index)[::-1], axis=0)[::-1]
     at = path[None, :]
     top = np.take_along_axis(before, at, axis=0)[0] + 1
     bottom = np.take_along_axis(after, at, axis=0)[0]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ecglift.models.sheetmap import LABELS
 from ecglift.paper import GAINS_MM_MV, SPEEDS_MM_S
+from ecglift.pixels import planes
 from ecglift.sheet import SHEET_PX_PER_MM, Sheet
 
 WIDTH_PX: Final = 192
@@ -48,11 +49,6 @@ def cut_word(sheet: Sheet, x_mm: float, y_mm: float) -> NDArray[np.uint8]:
     return np.asarray(piece, np.uint8)
 
 
-def network_input(pieces: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """(n, 3, HEIGHT_PX, WIDTH_PX) float32, 0 to 255, from (n, HEIGHT_PX, WIDTH_PX, 3) uint8."""
-    return np.ascontiguousarray(np.moveaxis(pieces, -1, 1), dtype=np.float32)
-
-
 def read_words(sheet: Sheet, places_mm: Sequence[tuple[float, float]], model: Any) -> NDArray[np.float64]:
     """(n, len(WORDS)) probabilities of what is printed at each of the places (x, y) mm.
 
@@ -61,6 +57,6 @@ def read_words(sheet: Sheet, places_mm: Sequence[tuple[float, float]], model: An
     if not places_mm:
         return np.zeros((0, len(WORDS)))
     pieces = np.stack([cut_word(sheet, x, y) for x, y in places_mm])
-    logits = model.run({"rgb": network_input(pieces)})["word"].astype(float)
+    logits = model.run({"rgb": planes(pieces)})["word"].astype(float)
     e = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.asarray(e / e.sum(axis=1, keepdims=True))

@@ -14,6 +14,7 @@ from ecglift.lattice.contrast import WORKING_PIXELS, Lines
 from ecglift.lattice.lock import Lock, lock
 from ecglift.lattice.orientation import Orientation
 from ecglift.lattice.search import See, by_ink, find_lattice, resized
+from ecglift.pixels import darkest
 from ecglift.problem import Problem, fail
 
 GridKind = Literal["lines", "minor", "none"]
@@ -92,7 +93,7 @@ def _sheet_in(image: NDArray[np.uint8]) -> tuple[slice, slice] | None:
     """(rows, columns) of the picture that a bright sheet takes, where that is a small part of it: on the reduced copy
     of the whole picture the sheet's lines would be too fine, or pass for others."""
     height, width = image.shape[:2]
-    small = np.asarray(cv2.resize(image, (_SMALL_PX, _SMALL_PX), interpolation=cv2.INTER_AREA)).min(-1)
+    small = darkest(np.asarray(cv2.resize(image, (_SMALL_PX, _SMALL_PX), interpolation=cv2.INTER_AREA), np.uint8))
     least, bright = cv2.threshold(cv2.GaussianBlur(small, (0, 0), 1.0), 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     count, _, stats, _ = cv2.connectedComponentsWithStats(bright)
     if count < 2 or least < _BRIGHT / 2:
@@ -151,14 +152,23 @@ def _seen_by(
 
 
 def by_network(picture: NDArray[np.uint8], size: tuple[int, int]) -> Lines:
-    """The grid's lines alone, as the grid network sees them on a copy of (width, height) pixels."""
-    from ecglift.models.gridlines import find_waves
+    """The grid's lines alone, as the grid network sees them on a copy of (width, height) pixels: at its first look,
+    and ``finer`` by the others."""
+    from ecglift.models.gridlines import LOOKS_PX, find_waves
     from ecglift.models.runtime import load
 
     copy = resized(picture, size)
     ink = by_ink(picture if size[0] > picture.shape[1] else copy, size).across
-    waves = find_waves(copy, ink, load("gridlines"))
-    return Lines(waves[0] + waves[1], waves[2] + waves[3], _NOISE, ink)
+    first = find_waves(copy, ink, load("gridlines"), LOOKS_PX[:1])
+
+    def lines(waves: NDArray[np.float32]) -> Lines:
+        return Lines(waves[0] + waves[1], waves[2] + waves[3], _NOISE, ink)
+
+    def finer() -> Lines:
+        others = find_waves(copy, ink, load("gridlines"), LOOKS_PX[1:])
+        return lines(first + (others - first) * np.float32(1 - 1 / len(LOOKS_PX)))
+
+    return replace(lines(first), finer=finer)
 
 
 @dataclass(frozen=True)
@@ -243,10 +253,9 @@ def _flat(image: NDArray[np.uint8], px_per_mm: float, how: How, problems: tuple[
 
 def _without_grid(image: NDArray[np.uint8], settings: GridSettings) -> Grid:
     """The scale from the file's dpi where that makes a sheet of paper; else the refusal, with its reason."""
-    small = np.asarray(cv2.resize(image, (_SMALL_PX, _SMALL_PX), interpolation=cv2.INTER_AREA))
-    darkest = small.min(-1)
+    least = darkest(np.asarray(cv2.resize(image, (_SMALL_PX, _SMALL_PX), interpolation=cv2.INTER_AREA), np.uint8))
     # A sheet on a dark or colourful table is bright in a part of the picture; a monitor shows thin lines on black.
-    if float(np.mean(darkest > _BRIGHT)) < _LEAST_BRIGHT:
+    if float(np.mean(least > _BRIGHT)) < _LEAST_BRIGHT:
         raise fail(
             "not-paper",
             "grid",
@@ -254,7 +263,7 @@ def _without_grid(image: NDArray[np.uint8], settings: GridSettings) -> Grid:
         )
     if settings.dpi is not None:
         size_mm = np.array(image.shape[:2]) * 25.4 / settings.dpi
-        white = float(np.mean(darkest > 0.8 * np.percentile(darkest, 90)))
+        white = float(np.mean(least > 0.8 * np.percentile(least, 90)))
         if 90 <= size_mm.max() <= 450 and size_mm.min() >= 20 and white > 0.6:
             message = f"No grid was found; the scale is from the file's {settings.dpi:g} dpi. Set px_per_mm if wrong."
             return _flat(image, settings.dpi / 25.4, "page", (Problem("scale-from-page", "grid", message),))

@@ -14,9 +14,10 @@ from ecglift.leaps import without_leaps
 from ecglift.models.pen import features
 from ecglift.models.pen import sigma_mm as laplace_sigma_mm
 from ecglift.models.runtime import load, names
-from ecglift.models.strip import COLUMNS_PER_PX, Strip, cut_strip, line_of, log_softmax, network_input, pieces_around
+from ecglift.models.strip import COLUMNS_PER_PX, Strip, cut_strip, line_of, log_softmax, pieces_around
 from ecglift.paper import Layout, Panel
 from ecglift.penline import refine
+from ecglift.pixels import planes
 from ecglift.sheet import Sheet, Trace
 
 Floats = NDArray[np.float64]
@@ -139,10 +140,10 @@ def read_row(sheet: Sheet, panels: tuple[Panel, ...], settings: TraceSettings) -
     x0, x1 = min(p.x0_mm for p in panels), max(p.x1_mm for p in panels)
     strip = cut_strip(sheet, _baseline_mm(panels), x0 - _MARGIN_MM, x1 + _MARGIN_MM)
     model = load("trace")
-    answer = model.run({"rgb": network_input(strip.rgb[None])})
+    answer = model.run({"rgb": planes(strip.rgb[None])})
     line, presence_logit = answer["line"][0], answer["presence"][0]
     if settings.flip:
-        other = model.run({"rgb": network_input(strip.rgb[None, :, ::-1])})
+        other = model.run({"rgb": planes(strip.rgb[None, :, ::-1])})
         line = (line + other["line"][0, :, ::-1]) / 2
         presence_logit = (presence_logit + other["presence"][0, ::-1]) / 2
     log_p = log_softmax(line)

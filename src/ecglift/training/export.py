@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ecglift.models.strip import network_input
+from ecglift.pixels import planes
 from ecglift.training.network import TraceNetwork
 
 _INPUT, _OUTPUTS = "rgb", ["line", "presence"]
@@ -47,7 +47,7 @@ def export(model: TraceNetwork, example: NDArray[np.uint8], path: Path) -> float
     STRIP_PX, w, 3)."""
     model = model.to("cpu").float().eval()
     axes = {_INPUT: {0: "n", 3: "w"}, "line": {0: "n", 2: "columns"}, "presence": {0: "n", 1: "columns"}}
-    want, got = write_onnx(model, torch.from_numpy(network_input(example)), path, _OUTPUTS, axes)
+    want, got = write_onnx(model, torch.from_numpy(planes(example)), path, _OUTPUTS, axes)
     worst = float(
         max((got[0].softmax(1) - want[0].softmax(1)).abs().max(), (got[1] - want[1]).sigmoid().sub(0.5).abs().max())
     )

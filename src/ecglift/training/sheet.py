@@ -23,7 +23,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, IterableDataset
 
-from ecglift.models.sheetmap import DENSE, PX_PER_MM, WHOLE, WHOLE_NUMBERS, network_input
+from ecglift.models.sheetmap import DENSE, PX_PER_MM, WHOLE, WHOLE_NUMBERS
+from ecglift.pixels import planes
 from ecglift.training.command import add_start, add_workers, parser_for, rate_at, recipe_of, signals_of, worker_rng
 from ecglift.training.export import has_bfloat16, load_weights, write_onnx
 from ecglift.training.sheet_network import SheetNetwork
@@ -188,7 +189,7 @@ def validate(model: SheetNetwork, windows: list[Window], device: str) -> dict[st
     }
     with torch.no_grad():
         for window in windows:
-            out, whole = model(torch.from_numpy(network_input(window.rgb[None])).to(device))
+            out, whole = model(torch.from_numpy(planes(window.rgb[None])).to(device))
             dense, numbers = out[0].float().cpu(), whole[0].float().cpu()
             told = dict(
                 zip(
@@ -246,7 +247,7 @@ def export(model: SheetNetwork, example: NDArray[np.uint8], path: Path) -> float
     """
     model = model.to("cpu").float().eval()
     axes = {"rgb": {0: "n", 2: "h", 3: "w"}, "dense": {0: "n", 2: "rows", 3: "columns"}, "whole": {0: "n"}}
-    want, got = write_onnx(model, torch.from_numpy(network_input(example)), path, ["dense", "whole"], axes)
+    want, got = write_onnx(model, torch.from_numpy(planes(example)), path, ["dense", "whole"], axes)
     worst = max(float((a.sigmoid() - b.sigmoid()).abs().max()) for a, b in zip(want, got, strict=True))
     if worst > 1e-2:
         raise RuntimeError(f"{path}: ONNX Runtime and torch differ by {worst:.2g} in probability")
@@ -268,7 +269,7 @@ def fit_whole(model: SheetNetwork, batches: Iterator[Any], recipe: Recipe, devic
             batch = rgb.numpy(), dense.numpy(), whole.numpy()
             for image, _, truth in (batch, turned(batch[0], batch, 1 + k % 3)):
                 with torch.autocast(device, dtype=torch.bfloat16, enabled=has_bfloat16(device)):
-                    seen = model.seen(torch.from_numpy(network_input(image)).to(device))[1]
+                    seen = model.seen(torch.from_numpy(planes(image)).to(device))[1]
                 pooled.append(seen.float())
                 truths.append(torch.from_numpy(truth).to(device))
     x, y = torch.cat(pooled), torch.cat(truths)

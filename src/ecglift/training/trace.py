@@ -24,6 +24,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, IterableDataset
 
 from ecglift.models.strip import COLUMNS_PER_PX, STRIP_PX
+from ecglift.pixels import planes
 from ecglift.press.capture import KINDS, Capture, CaptureSettings, capture
 from ecglift.press.compose import compose
 from ecglift.press.page import Page
@@ -161,13 +162,13 @@ def crop_db(y: NDArray[np.float32], truth: NDArray[np.float32]) -> float:
 
 def validate(model: TraceNetwork, crops: list[Crop], device: str) -> dict[str, float]:
     """Median dB, mean dB, median position error (px) and presence accuracy over fixed crops, decoded as in use."""
-    from ecglift.models.strip import decode, network_input
+    from ecglift.models.strip import decode
 
     model.eval()
     db, errors, right, total = [], [], 0, 0
     with torch.no_grad():
         for crop in crops:
-            logits, presence = model(torch.from_numpy(network_input(crop.rgb[None])).to(device))
+            logits, presence = model(torch.from_numpy(planes(crop.rgb[None])).to(device))
             y, _, chance = decode(logits[0].float().cpu().numpy(), presence[0].float().cpu().numpy())
             there = np.isfinite(crop.y_px)
             right, total = right + int(((chance > 0.5) == there).sum()), total + there.size

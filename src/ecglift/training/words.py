@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, IterableDataset
 
-from ecglift.models.words import HEIGHT_PX, WIDTH_PX, WORDS, network_input
+from ecglift.models.words import HEIGHT_PX, WIDTH_PX, WORDS
+from ecglift.pixels import planes
 from ecglift.training.command import add_start, add_workers, parser_for, rate_at, recipe_of, signals_of, worker_rng
 from ecglift.training.export import has_bfloat16, load_weights, write_onnx
 from ecglift.training.network import conv
@@ -102,7 +103,7 @@ def validate(model: nn.Module, pieces: list[Piece], device: str) -> dict[str, fl
     with torch.no_grad():
         for k in range(0, len(pieces), 64):
             rgb = np.stack([image for image, _ in pieces[k : k + 64]])
-            chances.append(model(torch.from_numpy(network_input(rgb)).to(device)).float().softmax(1).cpu().numpy())
+            chances.append(model(torch.from_numpy(planes(rgb)).to(device)).float().softmax(1).cpu().numpy())
     p = np.concatenate(chances)
     right = p.argmax(1) == truth
     name, scale = (truth > 0) & (truth <= 13), truth > 13
@@ -184,7 +185,7 @@ def train(signals: Signals, held_out: Signals, out: Path, recipe: Recipe, worker
 def export(model: nn.Module, example: NDArray[np.uint8], path: Path) -> float:
     """Write ``path``; the largest difference in probability between it and torch on ``example`` (n, h, w, 3)."""
     model = model.to("cpu").float().eval()
-    inputs = torch.from_numpy(network_input(example))
+    inputs = torch.from_numpy(planes(example))
     want, got = write_onnx(model, inputs, path, ["word"], {"rgb": {0: "n"}, "word": {0: "n"}})
     worst = float((got[0].softmax(1) - want[0].softmax(1)).abs().max())
     if worst > 1e-2:

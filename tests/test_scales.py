@@ -65,3 +65,12 @@ def test_a_speed_is_believed_beside_a_gain() -> None:
     assert (first, second.chance) == (speed, pytest.approx(0.36))
     on_the_spot = replace(gain, x_mm=102.0)
     assert paired([speed], [on_the_spot], 0.4)[0].chance == pytest.approx(0.36)
+
+
+def test_of_two_gains_on_one_line_the_second_is_the_chest_leads() -> None:
+    limb, chest = _print(10.0, GAINS_MM_MV, 0.95, 0.98), replace(_print(5.0, GAINS_MM_MV, 0.95, 0.97), x_mm=124.0)
+    found = find_gain([limb, chest], (), _TEN_LIKELY)
+    assert (found.value, found.chest) == (10.0, 5.0)
+    # On another line, or before the first, or not half of it, it says nothing of them.
+    for other in (replace(chest, y_mm=60.0), replace(chest, x_mm=70.0), replace(limb, x_mm=124.0)):
+        assert find_gain([limb, other], (), _TEN_LIKELY).chest is None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -25,6 +25,9 @@ _CERTAIN: Final = 0.95
 _SEVERAL: Final = 3
 _ALIKE: Final = 0.1
 """The same against several pulses whose heights are a usual gain's to this, in e-folds."""
+_LINE_MM: Final = 2.5
+_BESIDE_MM: Final = 60.0
+"""Two gains are printed on one line that close to each other."""
 _COLUMN_S: Final[dict[int, tuple[float, ...]]] = {4: (2.5,), 2: (5.0, 2.5, 4.0), 1: (10.0, 5.0)}
 """Seconds that a column usually shows, by the number of columns."""
 _COLUMN_ODDS: Final[dict[int, tuple[float, float]]] = {4: (8.0, 5.0), 2: (5.0, 3.5), 1: (4.0, 1.5)}
@@ -120,12 +123,32 @@ def _best(pulses: Sequence[Pulse]) -> Sequence[Pulse]:
     return [pulse for pulse in pulses if pulse.inked] or pulses
 
 
+def _with_second(printed: Sequence[PrintedScale]) -> Sequence[PrintedScale]:
+    """The printed gains, and of two clear ones on one line, the second half of the first, that one as said of the chest
+    leads: "10 mm/mV … 5 mm/mV", whatever words stand before them."""
+
+    def read(scale: PrintedScale) -> float:
+        return GAINS_MM_MV[int(scale.log_p.argmax())]
+
+    clear = [s for s in printed if s.chance * float(np.exp(s.log_p.max())) > _CLEAR]
+    seconds = {
+        id(second)
+        for first in clear
+        for second in clear
+        if abs(second.y_mm - first.y_mm) < _LINE_MM
+        and 0 < second.x_mm - first.x_mm < _BESIDE_MM
+        and read(second) == 0.5 * read(first)
+    }
+    return [replace(s, chest=1.0) if id(s) in seconds else s for s in printed]
+
+
 def find_gain(
     printed: Sequence[PrintedScale], pulses: Sequence[Pulse], network: NDArray[np.float32], given: float | None = None
 ) -> Scale:
     """The gain; of the chest leads another one when that is printed. ``network``: its chances (4,) by the sheet
     network.
     """
+    printed = _with_second(printed)
     chest_marks = [s for s in printed if s.chest > 0.6 and float(np.exp(s.log_p.max())) > 0.6]
     chest = GAINS_MM_MV[int(chest_marks[0].log_p.argmax())] if chest_marks else None
     if given is not None:

@@ -14,6 +14,7 @@ from ecglift.press.compose import compose
 from ecglift.press.noise import Noise
 from ecglift.press.patients import simulate
 from ecglift.press.style import competition_style
+from ecglift.stages.gridless import turn_deg
 
 
 @pytest.mark.parametrize("px_per_mm", [7.0, 10.5])
@@ -30,6 +31,30 @@ def test_scale_is_told_by_columns_and_pulses(px_per_mm: float) -> None:
     np.testing.assert_allclose(run.grid.px_per_mm, px_per_mm, rtol=0.005)
     assert run.layout is not None
     assert run.layout.name == "3x4+1"
+
+
+def test_pulses_tell_the_scale_where_columns_last_another_time() -> None:
+    """Columns of 2.4 s, or with gaps between them, were taken for 2.5 s without."""
+    rng = np.random.default_rng(6)
+    for column_s, gap_mm in ((2.4, 0.0), (2.5, 4.0)):
+        style = replace(competition_style(), grid_kind="none", column_s=column_s, column_gap_mm=gap_mm)
+        page = compose(rng, simulate(rng, rhythm="sinus", rate_bpm=70.0, noise=Noise()).mv, 500.0, style)
+        taken = capture(page, "clean", rng, CaptureSettings(px_per_mm=8.0, plain=True))
+        run = next(iter(Digitizer().pages(taken.image)))
+        assert run.grid is not None
+        np.testing.assert_allclose(run.grid.px_per_mm, 8.0, rtol=0.006)
+
+
+@pytest.mark.parametrize("degrees", [0.8, -1.7])
+def test_a_small_turn_is_seen_on_a_page_of_two_shades(degrees: float) -> None:
+    rng = np.random.default_rng(7)
+    page = compose(rng, simulate(rng, noise=Noise()).mv, 500.0, replace(competition_style(), grid_kind="none"))
+    flat = capture(page, "clean", rng, CaptureSettings(px_per_mm=4.0, plain=True)).image
+    height, width = flat.shape[:2]
+    turn = cv2.getRotationMatrix2D((width / 2, height / 2), -degrees, 1.0)
+    turned = cv2.warpAffine(flat, turn, (width, height), borderValue=(255, 255, 255))
+    bilevel = np.asarray(np.where(turned > 140, 255, 0), np.uint8)
+    assert turn_deg(bilevel, (0.0, 0.0, width - 1.0, height - 1.0)) == pytest.approx(degrees, abs=0.1)
 
 
 def test_a_table_of_numbers_is_refused() -> None:

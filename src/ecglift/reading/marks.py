@@ -93,7 +93,8 @@ class Edge:
 
 @dataclass(frozen=True)
 class Pulse:
-    """A calibration pulse: middle of its top, width and height of 1 mV. ``inked``: the ink has that height, too."""
+    """A calibration pulse: middle of its top, width and height of 1 mV. ``inked``: the ink has that height, too;
+    ``exact``: the height is the ink's, from line to line."""
 
     x_mm: float
     y_mm: float
@@ -101,6 +102,7 @@ class Pulse:
     height_mm: float
     chance: float
     inked: bool = False
+    exact: bool = False
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,18 @@ _NEAR: Final = 0.16
 """How far, in e-folds, a guessed scale may be from what the columns say."""
 
 _AGREE: Final = 0.1
-"""How far, in e-folds, scales from columns and from pulses may differ."""
+_EVEN: Final = 0.015
+"""How far, in e-folds, scales from columns and from pulses may differ: from pulses that a network has measured, and
+from those measured on their ink, where columns that differ more last another time."""
+
+_LEAST_S: Final = 3
+"""Seconds from which on whole ones are far enough apart."""
+
+_STANDARD: Final = 0.03
+_SEVERAL: Final = 3
+"""A fax's own scale is kept where so many pulses say that it is right to that many e-folds."""
+
+_ROUNDS: Final = 3
 
 Box = tuple[float, float, float, float]
 
@@ -58,13 +69,16 @@ def find_scale(image: NDArray[np.uint8], read: Reader) -> tuple[PageMap, Box]:
     """The map of a page without a grid, (h, w, 3) uint8, and the bounds of its paper; StageError "grid-not-found" when
     no ECG is read at any likely scale."""
     box = paper_box(image)
-    angle = _turn_deg(image, box)
-    best: tuple[float, float, float] | None = None
+    angles: dict[float, float] = {}
+    best: tuple[float, PageMap] | None = None
     longest = max(box[2] - box[0], box[3] - box[1])
     for scale in (*((longest / mm, longest / mm) for mm in _LONG_SIDES_MM), *_FAX_PX_PER_MM):
-        for found in _measured(image, read, box, angle, *scale):
-            if best is None or found[0] > best[0]:
-                best = found
+        aspect = scale[1] / scale[0]
+        if aspect not in angles:
+            angles[aspect] = turn_deg(image, box, aspect)
+        for merit, *measured in _measured(read, box, angles[aspect], *scale):
+            if best is None or merit > best[0]:
+                best = merit, _map(box, angles[aspect], *measured)
         if best is not None and best[0] > 0.8:
             break
     if best is None:
@@ -74,27 +88,36 @@ def find_scale(image: NDArray[np.uint8], read: Reader) -> tuple[PageMap, Box]:
             "No ECG paper grid was found, nor lead names and columns to tell the scale by. If the page is an ECG, "
             "give its scale with px_per_mm (dots per inch / 25.4).",
         )
-    page_map = _map(box, angle, best[1], best[2])
-    return page_map, _bounds(page_map, box)
+    return best[1], _bounds(best[1], box)
 
 
-def _measured(
-    image: NDArray[np.uint8], read: Reader, box: Box, angle: float, across: float, down: float
-) -> Iterator[tuple[float, float, float]]:
+def _measured(read: Reader, box: Box, angle: float, across: float, down: float) -> Iterator[tuple[float, float, float]]:
     """(merit, px/mm across, px/mm down) of a guessed scale, corrected by what was read with it; nothing when that
     makes no sense."""
-    aspect = down / across
-    for _ in range(2):
+    aspect, standard = down / across, (across, down) in _FAX_PX_PER_MM
+    for _ in range(_ROUNDS):
         page_map = _map(box, angle, across, down)
         try:
             marks = read(page_map, _bounds(page_map, box))
         except StageError:
             return
-        factor = _by_columns(marks.layout)
-        if marks.named < 0.4 or factor is None:
+        if marks.named < 0.4:
             return
-        tall = _by_pulses(marks)
-        across *= factor
+        tall, exact = _by_pulses(marks)
+        several = exact or len(marks.pulses) >= _SEVERAL
+        if standard and several and tall is not None and abs(np.log(tall)) < _STANDARD:
+            break
+        if exact:
+            assert tall is not None
+            down *= tall
+            even = down / (aspect * across)
+            whole = [ratio for ratio in _by_whole_seconds(marks.layout, even) if abs(np.log(ratio / even)) < _EVEN]
+            across *= min(whole, key=lambda ratio: abs(np.log(ratio / even)), default=even)
+            continue
+        ratio = _by_columns(marks.layout)
+        if ratio is None:
+            return
+        across *= ratio
         # The print's own proportions are as guessed, or the guess is wrong: a pulse is measured to some per cent only.
         if tall is not None and abs(np.log(tall * down / (aspect * across))) > _AGREE:
             return
@@ -103,28 +126,44 @@ def _measured(
     yield merit, across, down
 
 
-def _by_columns(layout: Layout) -> float | None:
-    """What a scale must be multiplied with so that the columns last as long as they do on paper."""
+def _columns_mm(layout: Layout) -> tuple[int, float, float]:
+    """How many columns there are, how long all of them are together with what lies between them, and without it."""
     panels = [p for p in layout.panels if not p.rhythm] or list(layout.panels)
     n = max(p.column for p in panels) + 1
     total_mm = max(p.x1_mm for p in panels) - min(p.x0_mm for p in panels)
+    return n, total_mm, n * float(np.median([p.x1_mm - p.x0_mm for p in panels]))
+
+
+def _by_columns(layout: Layout) -> float | None:
+    """What a scale must be multiplied with so that the columns last as long as they usually do."""
+    n, total_mm, _ = _columns_mm(layout)
     ratios = [total_mm / (seconds * layout.speed_mm_s) for seconds in _TOTALS_S.get(n, ())]
     near = [ratio for ratio in ratios if abs(np.log(ratio)) < _NEAR]
     return min(near, key=lambda ratio: abs(np.log(ratio)), default=None)
 
 
-def _by_pulses(marks: Marks) -> float | None:
-    """What a scale must be multiplied with so that the pulses are 1 mV high."""
-    if len(marks.pulses) < 1:
-        return None
-    return float(np.median([p.height_mm for p in marks.pulses])) / marks.layout.gain_mm_mv
+def _by_whole_seconds(layout: Layout, near: float) -> list[float]:
+    """What a scale must be multiplied with, about ``near``, so that the columns last whole seconds: all of them with
+    what lies between them, and without it."""
+    _, *lengths_mm = _columns_mm(layout)
+    seconds = [length_mm / layout.speed_mm_s for length_mm in lengths_mm]
+    return [s / round(s / near) for s in seconds if round(s / near) >= _LEAST_S]
+
+
+def _by_pulses(marks: Marks) -> tuple[float | None, bool]:
+    """What a scale must be multiplied with so that the pulses are 1 mV high, None without any; whether they were
+    measured on the ink, to half a per cent."""
+    exact = [p.height_mm for p in marks.pulses if p.exact]
+    heights = exact or [p.height_mm for p in marks.pulses]
+    return (float(np.median(heights)) / marks.layout.gain_mm_mv if heights else None), bool(exact)
 
 
 def _map(box: Box, angle: float, across: float, down: float) -> PageMap:
-    """The flat map whose origin is the middle of ``box`` (px), turned by ``angle`` degrees."""
+    """The flat map whose origin is the middle of ``box`` (px), of a sheet that lay turned by ``angle`` degrees under a
+    scanner of ``across`` and ``down`` pixels to the millimetre."""
     c, s = np.cos(np.radians(angle)), np.sin(np.radians(angle))
     x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-    return PageMap(np.array([[across * c, -down * s, x], [across * s, down * c, y], [0, 0, 1.0]]))
+    return PageMap(np.array([[across * c, -across * s, x], [down * s, down * c, y], [0, 0, 1.0]]))
 
 
 def _bounds(page_map: PageMap, box: Box) -> Box:
@@ -133,13 +172,16 @@ def _bounds(page_map: PageMap, box: Box) -> Box:
     return float(low[0]), float(low[1]), float(high[0]), float(high[1])
 
 
-def _turn_deg(image: NDArray[np.uint8], box: Box) -> float:
-    """The small turn, clockwise as seen, at which rows of ink are sharpest."""
+def turn_deg(image: NDArray[np.uint8], box: Box, aspect: float = 1.0) -> float:
+    """The small turn of the sheet, clockwise as seen, at which rows of ink are sharpest; ``aspect``: how many pixels
+    down are as long as one across."""
     x0, y0, x1, y1 = (round(v) for v in box)
     grey = cv2.cvtColor(image[y0 : y1 + 1, x0 : x1 + 1], cv2.COLOR_RGB2GRAY)
     factor = min(1.0, 900 / max(grey.shape))
-    small = cv2.resize(grey, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA).astype(np.float32)
-    ink = np.clip(cv2.blur(small, (31, 31)) - small, 0, None)
+    how = cv2.INTER_AREA if factor / aspect <= 1 else cv2.INTER_LINEAR
+    small = cv2.resize(grey, None, fx=factor, fy=factor / aspect, interpolation=how).astype(np.float32)
+    # Smooth, or a turn of naught, which interpolates nothing, is the sharpest.
+    ink = cv2.GaussianBlur(np.clip(cv2.blur(small, (31, 31)) - small, 0, None), (0, 0), 1.5)
     inner = ink[ink.shape[0] // 20 : -(ink.shape[0] // 20) or None, ink.shape[1] // 20 : -(ink.shape[1] // 20) or None]
     height, width = inner.shape
 

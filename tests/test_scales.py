@@ -74,3 +74,9 @@ def test_of_two_gains_on_one_line_the_second_is_the_chest_leads() -> None:
     # On another line, or before the first, or not half of it, it says nothing of them.
     for other in (replace(chest, y_mm=60.0), replace(chest, x_mm=70.0), replace(limb, x_mm=124.0)):
         assert find_gain([limb, other], (), _TEN_LIKELY).chest is None
+
+
+def test_a_pulse_measured_on_its_ink_outweighs_what_is_read() -> None:
+    pulse = Pulse(-10.0, 30.0, 4.6, 19.97, 0.9, inked=True, exact=True)
+    found = find_gain([_print(10.0, GAINS_MM_MV, 0.97, 0.99)], [pulse], _TEN_LIKELY)
+    assert (found.value, found.how, [p.code for p in found.problems]) == (20.0, "pulse", ["gain-conflict"])

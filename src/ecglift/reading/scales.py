@@ -165,9 +165,11 @@ def find_gain(
     if said and measured:
         if said[0] == measured[0] or (chest is not None and chest == measured[0]):
             return Scale(said[0], "pulse" if said[0] == measured[0] else "printed", (), chest)
-        # Clear print is seldom wrong; a pulse may be half hidden, but not several of them to the same height.
+        # Clear print is seldom wrong; a pulse may be half hidden, but not several of them to the same height, and one
+        # that is measured on its ink is right.
         alike = sum(abs(np.log(p.height_mm / measured[0])) < _ALIKE for p in _best(pulses))
-        clear = said[1] > (_CERTAIN if alike >= _SEVERAL else _CLEAR)
+        on_ink = any(p.exact for p in pulses)
+        clear = not on_ink and said[1] > (_CERTAIN if alike >= _SEVERAL else _CLEAR)
         value = said[0] if clear else measured[0]
         text = f"{said[0]:g} mm/mV is printed, but the calibration pulse is {measured[1]:.1f} mm high;"
         conflict = Problem("gain-conflict", STAGE, f"{text} {value:g} mm/mV is used, check with --gain")

@@ -43,7 +43,8 @@ _log = logging.getLogger(__name__)
 class Run:
     """What every stage found on one page, as far as the page could be read; None where the line did not come.
 
-    ``source``: the name of what was opened. ``road``: from the page's pixels, or from the paths of a vector PDF.
+    ``source``: the name of what was opened. ``placed``: the reading's layout, its columns where the traces' lines begin
+    and end. ``road``: from the page's pixels, or from the paths of a vector PDF.
     ``notes``: problems that belong to no result: a failure, a road not taken. ``timings_s``: seconds per stage.
     :attr:`recording` is the answer and is always there.
     """
@@ -56,6 +57,7 @@ class Run:
     grid: Grid | None = None
     sheet: Sheet | None = None
     reading: SheetReading | None = None
+    placed: Layout | None = None
     traces: tuple[Trace, ...] | None = None
     names: Names | None = None
     tempo: Tempo | None = None
@@ -68,8 +70,9 @@ class Run:
     @property
     def layout(self) -> Layout | None:
         """What is printed where and at what scales, as the last stage that has a say in it says."""
-        latest = self.tempo or self.names or self.reading
-        return latest.layout if latest else None
+        if (latest := self.tempo or self.names) is not None:
+            return latest.layout
+        return self.placed or (self.reading.layout if self.reading else None)
 
     @property
     def page_map(self) -> PageMap | None:
@@ -254,21 +257,23 @@ def _layout(settings: Settings, sheet: Sheet) -> SheetReading:
     )
 
 
-def _trace(settings: Settings, sheet: Sheet, reading: SheetReading) -> tuple[Trace, ...]:
+def _trace(settings: Settings, sheet: Sheet, reading: SheetReading) -> tuple[Layout, tuple[Trace, ...]]:
     from ecglift.reading.turn import turn_sheet
-    from ecglift.stages.trace import TraceSettings, trace_rows
+    from ecglift.stages.ends import placed
+    from ecglift.stages.trace import TraceSettings, read_rows, trace_rows
 
-    upright = turn_sheet(sheet, reading.quarter_turns)
-    return trace_rows(upright, reading.layout, TraceSettings(flip=settings.flip))
+    upright, told = turn_sheet(sheet, reading.quarter_turns), TraceSettings(flip=settings.flip)
+    reads = read_rows(upright, reading.layout, told)
+    layout = reading.layout if reading.told else placed(reading.layout, reads)
+    return layout, trace_rows(upright, layout, told, reads)
 
 
-def _names(settings: Settings, reading: SheetReading, traces: tuple[Trace, ...]) -> Names:
+def _names(settings: Settings, reading: SheetReading, layout: Layout, traces: tuple[Trace, ...]) -> Names:
     from ecglift.stages.names import Names, find_names
     from ecglift.stages.starts import find_starts
 
     if reading.told:
-        return Names(reading.layout)
-    layout = reading.layout
+        return Names(layout)
     if reading.together_log_odds is not None:
         layout = find_starts(layout, traces, reading.together_log_odds)
     return find_names(layout, traces, keep_order=settings.layout is not None)
@@ -300,7 +305,7 @@ def _correct(settings: Settings, signal: Recording, checks: Checks) -> Recording
     return filtered(agreed, FilterSettings(settings.baseline_hz, settings.mains_hz, settings.smooth_hz))
 
 
-def _vector(settings: Settings, page: SourcePage) -> tuple[Grid, SheetReading, tuple[Trace, ...]]:
+def _vector(settings: Settings, page: SourcePage) -> tuple[Grid, SheetReading, Layout, tuple[Trace, ...]]:
     from ecglift.stages.grid import Grid
     from ecglift.stages.layout import SheetReading
     from ecglift.stages.vector import VectorSettings, read_vector
@@ -314,11 +319,11 @@ def _vector(settings: Settings, page: SourcePage) -> tuple[Grid, SheetReading, t
     grid = Grid(
         drawn.map, "lines", scale, drawn.bounds_mm, drawn.bounds_mm, "grid" if drawn.how == "grid" else "page", 1.0
     )
-    return grid, SheetReading(drawn.layout, 0, drawn.problems), drawn.traces
+    return grid, SheetReading(drawn.layout, 0, drawn.problems), drawn.layout, drawn.traces
 
 
 _TO_MILLIVOLTS: Final = (
-    Step("names", _names, ("reading", "traces"), ("names",)),
+    Step("names", _names, ("reading", "placed", "traces"), ("names",)),
     Step("tempo", _tempo, ("reading", "names", "traces"), ("tempo",)),
     Step("signal", _signal, ("tempo", "traces"), ("signal",)),
     Step("check", _check, ("tempo", "signal"), ("checks",)),
@@ -331,11 +336,11 @@ LINES: Final[Mapping[Road, tuple[Step, ...]]] = {
         Step("grid", _grid, ("page", "orientation"), ("grid",)),
         Step("rectify", _rectify, ("page", "grid"), ("sheet",)),
         Step("layout", _layout, ("sheet",), ("reading",)),
-        Step("trace", _trace, ("sheet", "reading"), ("traces",)),
+        Step("trace", _trace, ("sheet", "reading"), ("placed", "traces")),
         *_TO_MILLIVOLTS,
     ),
     "vector": (
-        Step("vector", _vector, ("page",), ("grid", "reading", "traces")),
+        Step("vector", _vector, ("page",), ("grid", "reading", "placed", "traces")),
         *_TO_MILLIVOLTS,
     ),
 }

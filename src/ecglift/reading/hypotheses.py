@@ -58,6 +58,9 @@ _FOUND: Final = 0.9
 _NAME_SPARE: Final = -3.0
 _NETWORK: Final = 0.4
 """Weight of the sheet network's own guess of the template."""
+_NARROWEST_MM: Final = 28.0
+_NARROW: Final = 10.0
+"""Columns narrower than the first are unlikely, by so much per e-fold."""
 _CUSTOM_COST: Final = -7.0
 _CUSTOM_NAME_COST: Final = -0.6
 _FEW: Final = 3
@@ -383,6 +386,12 @@ def weigh_custom(views: Sequence[RowView], extent: tuple[float, float]) -> Hypot
     return Hypothesis(CUSTOM, tuple(cells), score, dropped)
 
 
+def _narrowness(n_columns: int, extent: tuple[float, float]) -> float:
+    """Log-odds of that many columns over ``extent``, mm: two seconds at 12.5 mm/s are the narrowest that is printed."""
+    width = (extent[1] - extent[0]) / n_columns
+    return _NARROW * min(math.log(max(width, 1.0) / _NARROWEST_MM), 0.0) if n_columns > 1 else 0.0
+
+
 def weigh_all(
     views: Sequence[RowView],
     extent: tuple[float, float],
@@ -397,6 +406,7 @@ def weigh_all(
     for name, template in TEMPLATES.items():
         if only in (None, name):
             log_prior = _PRIOR[name] + _NETWORK * float(np.log(max(network.get(name, 0.0), 1e-2)))
+            log_prior += _narrowness(template.n_columns, extent)
             out.append(weigh_template(template, views, extent, log_prior, rhythm_leads))
     if only is None:
         out.append(weigh_custom(views, extent))

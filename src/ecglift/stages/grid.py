@@ -13,7 +13,7 @@ from ecglift.geometry import PageMap
 from ecglift.lattice.contrast import WORKING_PIXELS, Lines
 from ecglift.lattice.lock import Lock, lock
 from ecglift.lattice.orientation import Orientation
-from ecglift.lattice.search import See, by_ink, find_lattice, resized
+from ecglift.lattice.search import See, by_ink, find_lattice, paper_box, resized
 from ecglift.pixels import darkest
 from ecglift.problem import Problem, fail
 
@@ -31,7 +31,9 @@ _NOISE: Final = 0.02
 """Amplitude of the network's waves where it sees no grid."""
 
 MARGIN_MM: Final = 45.0
-"""Paper beyond the grid that is kept: headers and footers stand there."""
+PAPER_MM: Final = 120.0
+"""What is kept of the picture beyond the grid that was seen, for headers and footers; and of paper that clearly goes on
+there, as where the grid is too faint to be seen in a part of it."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,7 @@ def _seen_by(
             "The grid is hard to see in parts of the page; compare the overlay with the page before using the numbers."
         )
         problems = (Problem("grid-uncertain", "grid", message),)
-    bounds = _bounds(page_map, image.shape[:2], grid_mm)
+    bounds = _bounds(page_map, image, grid_mm)
     kind: GridKind = "lines" if max(locked.heavy) >= _HEAVY else "minor"
     return Grid(page_map, kind, (float(scale[0]), float(scale[1])), bounds, grid_mm, "grid", confidence, problems)
 
@@ -224,14 +226,24 @@ def _box_of(locked: Lock, seen: NDArray[np.bool_]) -> Box:
     )
 
 
-def _bounds(page_map: PageMap, shape: tuple[int, ...], grid_mm: Box) -> Box:
-    """The grid with a margin, as far as the image reaches."""
-    height, width = shape[:2]
-    x, y = np.meshgrid(np.linspace(-0.5, width - 0.5, 33), np.linspace(-0.5, height - 0.5, 33))
-    mm = page_map.to_mm(np.stack([x, y], -1))
-    low = np.maximum(mm.min((0, 1)), [grid_mm[0] - MARGIN_MM, grid_mm[1] - MARGIN_MM])
-    high = np.minimum(mm.max((0, 1)), [grid_mm[2] + MARGIN_MM, grid_mm[3] + MARGIN_MM])
+def _bounds(page_map: PageMap, image: NDArray[np.uint8], grid_mm: Box) -> Box:
+    """The grid with a margin, or all of the paper where that is bright and goes on, as far as the image reaches."""
+    height, width = image.shape[:2]
+    inner, outer = np.array([grid_mm[:2], grid_mm[2:]]), np.array([[-1.0, -1.0], [1.0, 1.0]])
+    paper = _box_mm(page_map, paper_box(image))
+    paper = np.clip(paper, inner[0] - PAPER_MM, inner[1] + PAPER_MM)
+    wanted = inner + outer * MARGIN_MM
+    reach = _box_mm(page_map, (-0.5, -0.5, width - 0.5, height - 0.5))
+    low = np.maximum(reach[0], np.minimum(wanted[0], paper[0]))
+    high = np.minimum(reach[1], np.maximum(wanted[1], paper[1]))
     return float(low[0]), float(low[1]), float(high[0]), float(high[1])
+
+
+def _box_mm(page_map: PageMap, box_px: Box) -> NDArray[np.float64]:
+    """[[x0, y0], [x1, y1]] mm of what lies in a box (x0, y0, x1, y1) of the picture."""
+    x, y = np.meshgrid(np.linspace(box_px[0], box_px[2], 33), np.linspace(box_px[1], box_px[3], 33))
+    mm = page_map.to_mm(np.stack([x, y], -1))
+    return np.stack([mm.min((0, 1)), mm.max((0, 1))])
 
 
 _SMALL_PX: Final = 96

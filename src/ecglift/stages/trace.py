@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -85,11 +86,22 @@ class RowRead:
     log_p: NDArray[np.float32]
 
 
-def trace_rows(sheet: Sheet, layout: Layout, settings: TraceSettings | None = None) -> tuple[Trace, ...]:
-    """One :class:`Trace` per row of the layout, 16 columns a millimetre, NaN where no line was seen."""
+def read_rows(sheet: Sheet, layout: Layout, settings: TraceSettings) -> list[RowRead]:
+    """Every row of the layout as the trace network sees it."""
+    return [read_row(sheet, row, settings) for row in layout.rows()]
+
+
+def trace_rows(
+    sheet: Sheet,
+    layout: Layout,
+    settings: TraceSettings | None = None,
+    reads: Sequence[RowRead] | None = None,
+) -> tuple[Trace, ...]:
+    """One :class:`Trace` per row of the layout, 16 columns a millimetre, NaN where no line was seen. ``reads``: the
+    rows, where they have been read."""
     settings = settings or TraceSettings()
     rows = layout.rows()
-    reads = [read_row(sheet, row, settings) for row in rows]
+    reads = reads or read_rows(sheet, layout, settings)
     claims = [_claim(read, row, sheet, settings) for read, row in zip(reads, rows, strict=True)]
     coarse: Sheet | None = None
     traces = []

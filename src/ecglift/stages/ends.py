@@ -1,0 +1,111 @@
+"""Where rows begin and end, to a tenth of a millimetre: where their lines are first and last seen.
+
+The layout knows its columns by what a coarse look at the sheet shows of them. The trace network sees a line end to 0.1
+mm; a beginning as well, unless a pulse is joined to it. All rows of a sheet begin and end together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecglift.paper import Layout, Panel
+from ecglift.stages.trace import RowRead
+
+_RUN_MM: Final = 3.0
+_RUN_SHARE: Final = 0.85
+_KNOWN_MM: Final = 0.6
+"""A line begins where it is seen from there on in that share of so many millimetres, and its height is known so well."""
+_BEYOND_MM: Final = 0.5
+"""So much of the paper beyond its end must be shown for an end to be one."""
+_DRAWN_MM: Final = 0.08
+"""By how much the last sample of a line lies before its panel's end: half a sample, and what the network misses."""
+_NEAR_MM: Final = 0.3
+"""A layout whose end is as near as this stays as it is: its columns stand on grid lines and last whole seconds."""
+_SHIFT_MM: Final = 1.5
+_LENGTH_MM: Final = 0.5
+"""How far a layout is moved at the most, and by how much its length and the lines' may differ to be the same."""
+_SHORTER_MM: Final = 8.0
+"""By how much rows may be shorter or longer than the layout says."""
+_ALIKE_MM: Final = 0.3
+_MOST_ROWS: Final = 0.6
+"""That share of the rows must end within so much of the place where half of them do."""
+
+
+def placed(layout: Layout, reads: Sequence[RowRead]) -> Layout:
+    """``layout`` with its columns moved, or made longer or shorter together, to where the lines of its rows, ``reads``
+    in their order, begin and end. What is right to 0.3 mm, or is not seen alike on most rows, stays as it was."""
+    rows = layout.rows()
+    widest = max(len(row) for row in rows)
+    x0 = float(np.median([row[0].x0_mm for row in rows if len(row) == widest]))
+    x1 = float(np.median([row[-1].x1_mm for row in rows if len(row) == widest]))
+    together = [abs(row[0].x0_mm - x0) < _SHORTER_MM and abs(row[-1].x1_mm - x1) < _SHORTER_MM for row in rows]
+    spans = [line_span(read) for read, one in zip(reads, together, strict=True) if one]
+    starts, ends = ([x for span in spans if (x := span[k]) is not None] for k in (0, 1))
+    start, end = _common(starts, len(spans)), _common(ends, len(spans))
+    if end is None:
+        return layout
+    end += _DRAWN_MM
+    later = end - x1
+    if abs(later) <= _NEAR_MM:
+        return layout
+    if start is not None and abs((end - start) - (x1 - x0)) < _LENGTH_MM:
+        # As long as it was thought to be, only elsewhere.
+        return _moved(layout, together, later, x0, 1.0) if abs(later) < _SHIFT_MM else layout
+    if start is not None and -_NEAR_MM < start - x0 < 2 * _NEAR_MM:
+        # A stain or a glare may end most rows early, but then one goes on.
+        shorter = later < 0 and max(ends) > end + _ALIKE_MM
+        return layout if shorter else _moved(layout, together, 0.0, x0, (end - x0) / (x1 - x0))
+    # A pulse joined to the line makes it begin early; where it ends says how far the columns are off.
+    return _moved(layout, together, later, x0, 1.0) if 0 < later < _SHIFT_MM else layout
+
+
+def line_span(read: RowRead) -> tuple[float | None, float | None]:
+    """Where the row's line is first and last seen, mm; None where no piece of 3 mm of it is, or where it goes on to
+    where the picture ends."""
+    # On blank paper beyond a line's end the network may say that there is one, but not where.
+    seen = (read.presence > 0.5) & (read.sigma_mm < _KNOWN_MM)
+    step = float(np.diff(read.x_mm).mean())
+    n = round(_RUN_MM / step)
+    count = np.concatenate([[0], np.cumsum(seen)])
+    run = (count[n:] - count[:-n]) / n > _RUN_SHARE
+    first, last = np.flatnonzero(run & seen[: len(run)]), np.flatnonzero(run & seen[n - 1 :]) + n - 1
+    if not len(first) or not len(last):
+        return None, None
+    a, b, beyond = int(first[0]), int(last[-1]), round(_BEYOND_MM / step)
+    # What the picture does not show has no chance at all.
+    begins, stops = (
+        len(part) == beyond and bool((part > 0).all())
+        for part in (read.presence[max(a - beyond, 0) : a], read.presence[b + 1 : b + 1 + beyond])
+    )
+    return (
+        float(read.x_mm[a] - step / 2) if begins else None,
+        float(read.x_mm[b] + step / 2) if stops else None,
+    )
+
+
+def _common(places: Sequence[float], rows: int) -> float | None:
+    """The place (mm) that most of ``rows`` agree on, None without one."""
+    if not places:
+        return None
+    middle = float(np.median(places))
+    near: NDArray[np.float64] = np.array([x for x in places if abs(x - middle) < _ALIKE_MM])
+    return float(near.mean()) if len(near) >= max(_MOST_ROWS * rows, 1) else None
+
+
+def _moved(layout: Layout, together: Sequence[bool], shift: float, origin: float, stretch: float) -> Layout:
+    """The layout with the panels of its rows that stand ``together`` moved by ``shift`` mm and stretched from
+    ``origin`` on."""
+    rows = {row[0].row for row, one in zip(layout.rows(), together, strict=True) if one}
+
+    def moved(panel: Panel) -> Panel:
+        if panel.row not in rows:
+            return panel
+        x0, x1 = (float(origin + shift + stretch * (x - origin)) for x in (panel.x0_mm, panel.x1_mm))
+        return replace(panel, x0_mm=x0, x1_mm=x1, start_s=panel.start_s * stretch)
+
+    return replace(layout, panels=tuple(moved(panel) for panel in layout.panels))

@@ -31,7 +31,7 @@ _LENGTH_MM: Final = 0.5
 """How far a layout is moved at the most, and by how much its length and the lines' may differ to be the same."""
 _SHORTER_MM: Final = 8.0
 """By how much rows may be shorter or longer than the layout says."""
-_ALIKE_MM: Final = 0.3
+_ALIKE_MM: Final = 0.5
 _MOST_ROWS: Final = 0.6
 """That share of the rows must end within so much of the place where half of them do."""
 

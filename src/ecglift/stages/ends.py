@@ -19,7 +19,7 @@ from ecglift.stages.trace import RowRead
 _RUN_MM: Final = 3.0
 _RUN_SHARE: Final = 0.85
 _KNOWN_MM: Final = 0.6
-"""A line begins where it is seen from there on in that share of so many millimetres, and its height is known so well."""
+"""A line begins where it is seen from there on in that share of so many millimetres, its height known so well."""
 _BEYOND_MM: Final = 0.5
 """So much of the paper beyond its end must be shown for an end to be one."""
 _DRAWN_MM: Final = 0.08
@@ -39,6 +39,7 @@ _MOST_ROWS: Final = 0.6
 def placed(layout: Layout, reads: Sequence[RowRead]) -> Layout:
     """``layout`` with its columns moved, or made longer or shorter together, to where the lines of its rows, ``reads``
     in their order, begin and end. What is right to 0.3 mm, or is not seen alike on most rows, stays as it was."""
+    layout = _in_line(layout, reads)
     rows = layout.rows()
     widest = max(len(row) for row in rows)
     x0 = float(np.median([row[0].x0_mm for row in rows if len(row) == widest]))
@@ -56,12 +57,33 @@ def placed(layout: Layout, reads: Sequence[RowRead]) -> Layout:
     if start is not None and abs((end - start) - (x1 - x0)) < _LENGTH_MM:
         # As long as it was thought to be, only elsewhere.
         return _moved(layout, together, later, x0, 1.0) if abs(later) < _SHIFT_MM else layout
+    whole = round((end - start) / layout.speed_mm_s) * layout.speed_mm_s if start is not None else 0.0
+    if start is not None and whole > 0 and abs(end - start - whole) < _LENGTH_MM:
+        # A pulse joined to the line makes it begin early: by the end, then.
+        return _moved(layout, together, end - whole - x0, x0, whole / (x1 - x0))
     if start is not None and -_NEAR_MM < start - x0 < 2 * _NEAR_MM:
         # A stain or a glare may end most rows early, but then one goes on.
         shorter = later < 0 and max(ends) > end + _ALIKE_MM
         return layout if shorter else _moved(layout, together, 0.0, x0, (end - x0) / (x1 - x0))
     # A pulse joined to the line makes it begin early; where it ends says how far the columns are off.
     return _moved(layout, together, later, x0, 1.0) if 0 < later < _SHIFT_MM else layout
+
+
+def _in_line(layout: Layout, reads: Sequence[RowRead]) -> Layout:
+    """``layout`` without a row that reaches out alone, to a label or a pulse, where its line begins and ends with the
+    others'."""
+    rows = layout.rows()
+    x0, x1 = float(np.median([row[0].x0_mm for row in rows])), float(np.median([row[-1].x1_mm for row in rows]))
+    changed: dict[Panel, Panel] = {}
+    for row, read in zip(rows, reads, strict=True):
+        start, end = line_span(read)
+        first, last = row[0], row[-1]
+        if start is not None and x0 - first.x0_mm > _NEAR_MM and abs(start - x0) < 2 * _NEAR_MM:
+            changed[first] = replace(first, x0_mm=x0)
+        last = changed.get(last, last)
+        if end is not None and last.x1_mm - x1 > _NEAR_MM and abs(end - x1) < 2 * _NEAR_MM:
+            changed[row[-1]] = replace(last, x1_mm=x1)
+    return replace(layout, panels=tuple(changed.get(p, p) for p in layout.panels)) if changed else layout
 
 
 def line_span(read: RowRead) -> tuple[float | None, float | None]:

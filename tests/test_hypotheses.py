@@ -95,3 +95,11 @@ def test_a_piece_of_a_row_with_clear_names_is_a_row() -> None:
     assert named(piece, labels).row.chance > 0.7
     assert named(piece, labels[:1]).row.chance < 0.3
     assert named(piece, ()).row.chance == pytest.approx(0.05)
+
+
+def test_columns_too_narrow_for_a_beat_are_unlikely() -> None:
+    """Six rows 75 mm long whose names were not read were taken for 3x4+3, of columns of 0.75 s."""
+    views = _views([(20.0 * k, 75.0) for k in range(6)])
+    narrow, wide = ({h.name: h.log_score for h in weigh_all(views, (0.0, mm), {})} for mm in (75.0, 150.0))
+    assert narrow["3x4+3"] < wide["3x4+3"] - 2
+    assert narrow["6x1-limb"] == wide["6x1-limb"]

@@ -1,0 +1,78 @@
+"""Columns stand where their rows' lines begin and end, as far as that is seen alike on most rows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ecglift.models.strip import Strip
+from ecglift.paper import Layout, Panel
+from ecglift.stages.ends import line_span, placed
+from ecglift.stages.trace import RowRead
+
+STEP_MM = 1 / 16
+
+
+def read(x0_mm: float, x1_mm: float, shown_to_mm: float = 400.0) -> RowRead:
+    """A row whose line is seen from x0 to x1, with a guess of one on blank paper beyond, whose height is not known."""
+    x = np.arange(-20.0, 300.0, STEP_MM) + STEP_MM / 2
+    line = (x > x0_mm) & (x < x1_mm)
+    presence = np.where(line, 0.98, np.where(x > x1_mm + 2, 0.7, 0.05)) * (x < shown_to_mm)
+    sigma = np.where(line, 0.15, 9.0)
+    strip = Strip(np.zeros((1, len(x) // 2, 3), np.uint8), float(x[0]), 0.0)
+    return RowRead(strip, x, np.zeros(len(x)), sigma, presence, np.zeros((1, len(x)), np.float32))
+
+
+def layout(x0_mm: float, width_mm: float, rows: int = 3, columns: int = 4) -> Layout:
+    panels = tuple(
+        Panel("I", r, c, x0_mm + c * width_mm, x0_mm + (c + 1) * width_mm, 30.0 * r, c * width_mm / 25.0, 10.0)
+        for r in range(rows)
+        for c in range(columns)
+    )
+    return Layout("3x4", panels, 25.0, 10.0)
+
+
+def ends(result: Layout) -> tuple[float, float]:
+    return min(p.x0_mm for p in result.panels), max(p.x1_mm for p in result.panels)
+
+
+def test_a_line_is_where_its_height_is_known() -> None:
+    assert line_span(read(10.0, 260.0)) == pytest.approx((10.0, 260.0), abs=0.1)
+    # Where the picture ends, the line may go on.
+    assert line_span(read(10.0, 260.0, shown_to_mm=259.9)) == (pytest.approx(10.0, abs=0.1), None)
+
+
+@pytest.mark.parametrize("shift_mm", [-0.97, 0.9])
+def test_columns_are_moved_to_the_lines(shift_mm: float) -> None:
+    thought = layout(10.0 + shift_mm, 62.5)
+    assert ends(placed(thought, [read(10.0, 260.0)] * 3)) == pytest.approx((10.0, 260.0), abs=0.15)
+
+
+def test_what_is_nearly_right_stays() -> None:
+    thought = layout(10.2, 62.5)
+    assert placed(thought, [read(10.0, 260.0)] * 3) is thought
+
+
+def test_columns_last_as_long_as_the_lines() -> None:
+    result = placed(layout(10.0, 62.5), [read(10.2, 255.0)] * 3)
+    assert ends(result) == pytest.approx((10.0, 255.0), abs=0.15)
+    assert sorted({p.start_s for p in result.panels}) == pytest.approx([0.0, 2.45, 4.9, 7.35], abs=0.01)
+
+
+def test_a_glare_over_most_rows_ends_none() -> None:
+    thought = layout(10.0, 62.5)
+    assert placed(thought, [read(10.1, 257.0), read(10.1, 257.0), read(10.1, 260.0)]) is thought
+
+
+def test_a_pulse_before_the_line_does_not_make_the_columns_longer() -> None:
+    result = placed(layout(9.0, 62.5), [read(8.3, 260.0)] * 3)
+    assert ends(result) == pytest.approx((10.0, 260.0), abs=0.15)
+
+
+def test_a_row_that_reaches_out_to_its_label_begins_with_the_others() -> None:
+    thought = layout(10.0, 250.0, columns=1)
+    panels = (replace(thought.panels[0], x0_mm=5.5), *thought.panels[1:])
+    result = placed(replace(thought, panels=panels), [read(10.1, 260.0)] * 3)
+    assert [p.x0_mm for p in result.panels] == pytest.approx([10.0, 10.0, 10.0], abs=0.01)

@@ -80,3 +80,11 @@ def test_a_pulse_measured_on_its_ink_outweighs_what_is_read() -> None:
     pulse = Pulse(-10.0, 30.0, 4.6, 19.97, 0.9, inked=True, exact=True)
     found = find_gain([_print(10.0, GAINS_MM_MV, 0.97, 0.99)], [pulse], _TEN_LIKELY)
     assert (found.value, found.how, [p.code for p in found.problems]) == (20.0, "pulse", ["gain-conflict"])
+
+
+def test_what_is_hardly_print_contradicts_nothing() -> None:
+    """A spot that reads as 50 mm/s with a chance of a third made every tenth page one with a conflict."""
+    for chance, codes in ((0.3, []), (0.9, ["speed-conflict"])):
+        speed = find_speed([_print(50.0, SPEEDS_MM_S, 0.95, chance)], (), _NO_IDEA, 4, 62.5)
+        assert speed.value == 25.0
+        assert [p.code for p in speed.problems] == codes

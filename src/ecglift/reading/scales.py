@@ -98,7 +98,8 @@ def find_speed(
         value, said = float(speeds[int(together.argmax())]), float(speeds[int(read.log_p.argmax())])
         problems: tuple[Problem, ...] = ()
         odds = tuple(float(v) for v in together)
-        if value != said or weak.max() - weak[int(read.log_p.argmax())] > 4.0:
+        legible = read.chance * float(np.exp(read.log_p.max())) > _LEGIBLE
+        if legible and (value != said or weak.max() - weak[int(read.log_p.argmax())] > 4.0):
             text = f"{said:g} mm/s seems to be printed, the columns and beats look like {likely:g} mm/s;"
             problems = (Problem("speed-conflict", STAGE, f"{text} {value:g} mm/s is used, check with --speed"),)
         return Scale(value, "printed" if value == said else "assumed", problems, log_odds=odds)

@@ -62,9 +62,9 @@ def placed(layout: Layout, reads: Sequence[RowRead]) -> Layout:
         # A pulse joined to the line makes it begin early: by the end, then.
         return _moved(layout, together, end - whole - x0, x0, whole / (x1 - x0))
     if start is not None and -_NEAR_MM < start - x0 < 2 * _NEAR_MM:
-        # A stain or a glare may end most rows early, but then one goes on.
-        shorter = later < 0 and max(ends) > end + _ALIKE_MM
-        return layout if shorter else _moved(layout, together, 0.0, x0, (end - x0) / (x1 - x0))
+        # A torn edge, a stain or a glare may end most rows early, but then one goes on, or it is not by much.
+        early = later < 0 and (max(ends) > end + _ALIKE_MM or later > -_SHIFT_MM)
+        return layout if early else _moved(layout, together, 0.0, x0, (end - x0) / (x1 - x0))
     # A pulse joined to the line makes it begin early; where it ends says how far the columns are off.
     return _moved(layout, together, later, x0, 1.0) if 0 < later < _SHIFT_MM else layout
 

@@ -54,13 +54,12 @@ def placed(layout: Layout, reads: Sequence[RowRead]) -> Layout:
     later = end - x1
     if abs(later) <= _NEAR_MM:
         return layout
-    if start is not None and abs((end - start) - (x1 - x0)) < _LENGTH_MM:
-        # As long as it was thought to be, only elsewhere.
-        return _moved(layout, together, later, x0, 1.0) if abs(later) < _SHIFT_MM else layout
     whole = round((end - start) / layout.speed_mm_s) * layout.speed_mm_s if start is not None else 0.0
     if start is not None and whole > 0 and abs(end - start - whole) < _LENGTH_MM:
-        # A pulse joined to the line makes it begin early: by the end, then.
-        return _moved(layout, together, end - whole - x0, x0, whole / (x1 - x0))
+        return _moved(layout, together, 0.5 * (start + end - whole) - x0, x0, whole / (x1 - x0))
+    if start is not None and abs((end - start) - (x1 - x0)) < _NEAR_MM:
+        # As long as it was thought to be, only elsewhere.
+        return _moved(layout, together, later, x0, 1.0) if abs(later) < _SHIFT_MM else layout
     if start is not None and -_NEAR_MM < start - x0 < 2 * _NEAR_MM:
         # A torn edge, a stain or a glare may end most rows early, but then one goes on, or it is not by much.
         early = later < 0 and (max(ends) > end + _ALIKE_MM or later > -_SHIFT_MM)

@@ -56,7 +56,9 @@ def placed(layout: Layout, reads: Sequence[RowRead]) -> Layout:
         return layout
     whole = round((end - start) / layout.speed_mm_s) * layout.speed_mm_s if start is not None else 0.0
     if start is not None and whole > 0 and abs(end - start - whole) < _LENGTH_MM:
-        return _moved(layout, together, 0.5 * (start + end - whole) - x0, x0, whole / (x1 - x0))
+        # Tall lines seem to end half a millimetre early: where they begin as they should, only their length is another.
+        shift = 0.0 if abs(start - x0) < _NEAR_MM else 0.5 * (start + end - whole) - x0
+        return _moved(layout, together, shift, x0, whole / (x1 - x0))
     if start is not None and abs((end - start) - (x1 - x0)) < _NEAR_MM:
         # As long as it was thought to be, only elsewhere.
         return _moved(layout, together, later, x0, 1.0) if abs(later) < _SHIFT_MM else layout

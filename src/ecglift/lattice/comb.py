@@ -7,6 +7,7 @@ places."""
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import cv2
@@ -96,19 +97,23 @@ def tile_spectra(ink: NDArray[np.float32], noise: float = 0.0) -> Tiles:
 
 def _sample(evidence: NDArray[np.float32], fx: NDArray[np.float64], fy: NDArray[np.float64]) -> NDArray[np.float32]:
     """Evidence at frequencies (cycles/px, any shape), 0 beyond the Nyquist frequency."""
+    column, row = _places(fx, fy)
+    return _seen_at(evidence, column, row).reshape(fx.shape)
+
+
+def _places(fx: NDArray[np.float64], fy: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Columns and rows of the evidence, each (n, m), of frequencies (n, ...): half of the plane says all."""
     flip = np.where(fx < 0, -1.0, 1.0)
-    bx = (fx * flip * TILE_PX).astype(np.float32)
-    by = (fy * flip * TILE_PX + TILE_PX // 2).astype(np.float32)
-    shape = bx.shape
-    out = cv2.remap(
-        evidence,
-        bx.reshape(shape[0], -1),
-        by.reshape(shape[0], -1),
-        cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_CONSTANT,
-        borderValue=0.0,
-    )
-    return np.asarray(out, np.float32).reshape(shape)
+    column = (fx * flip * TILE_PX).astype(np.float32)
+    row = (fy * flip * TILE_PX + TILE_PX // 2).astype(np.float32)
+    return column.reshape(len(fx), -1), row.reshape(len(fx), -1)
+
+
+def _seen_at(
+    evidence: NDArray[np.float32], column: NDArray[np.float32], row: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    seen = cv2.remap(evidence, column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0.0)
+    return np.asarray(seen, np.float32)
 
 
 def comb_score(evidence: NDArray[np.float32], frequency: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -118,25 +123,30 @@ def comb_score(evidence: NDArray[np.float32], frequency: NDArray[np.float64]) ->
     return np.asarray(_sample(evidence, points[..., 0], points[..., 1]) @ HARMONIC_WEIGHTS)
 
 
-def comb_contrast(evidence: NDArray[np.float32], frequency: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The comb score (...) less that of the places half-way between the comb's teeth, where a true comb has nothing.
+_TEETH: Final = np.concatenate([np.arange(1, len(HARMONIC_WEIGHTS) + 1), np.arange(0, len(HARMONIC_WEIGHTS) + 1) + 0.5])
+_TEETH_WEIGHTS: Final = np.concatenate(
+    [HARMONIC_WEIGHTS, -0.5 * (np.append(HARMONIC_WEIGHTS, 0.0) + np.insert(HARMONIC_WEIGHTS, 0, 0.0))]
+).astype(np.float32)
+"""A comb's teeth in multiples of its frequency, and the places half-way between them, where a true comb has nothing.
+Their difference tells a comb from broadband ink, and the 5 mm frequency from its half and its double."""
 
-    This tells a comb from broadband ink, and the 5 mm frequency from its half and its double.
-    """
-    k = np.arange(0, len(HARMONIC_WEIGHTS) + 1) + 0.5
-    weights = 0.5 * (np.append(HARMONIC_WEIGHTS, 0.0) + np.insert(HARMONIC_WEIGHTS, 0, 0.0))
-    points = frequency[..., None, :] * k[:, None]
-    between = _sample(evidence, points[..., 0], points[..., 1]) @ weights
-    return np.asarray(comb_score(evidence, frequency) - between)
+
+@lru_cache(maxsize=1)
+def _polar_places() -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float32], NDArray[np.float32]]:
+    """Angles (n,) rad and periods (m,) px that are searched, and where the teeth of each lie in the evidence, each
+    (n, m · teeth)."""
+    theta = np.arange(_ANGLES) * np.pi / _ANGLES
+    periods = np.exp(np.arange(np.log(8.0), np.log(110.0), _LOG_STEP))
+    teeth = _TEETH / periods[:, None]
+    column, row = _places(*(part[:, None, None] * teeth for part in (np.cos(theta), np.sin(theta))))
+    return theta, periods, column, row
 
 
 def _polar_search(evidence: NDArray[np.float32], angle_deg: tuple[float, float] | None) -> list[Comb]:
     """Combs that stand out in one spectrum, best first."""
-    theta = np.arange(_ANGLES) * np.pi / _ANGLES
-    periods = np.exp(np.arange(np.log(8.0), np.log(110.0), _LOG_STEP))
-    direction = np.stack([np.cos(theta), np.sin(theta)], -1)
-    frequency = direction[:, None, :] / periods[None, :, None]
-    score = comb_contrast(cv2.GaussianBlur(evidence, (3, 3), 0.8), frequency).astype(np.float32)
+    theta, periods, column, row = _polar_places()
+    seen = _seen_at(cv2.GaussianBlur(evidence, (3, 3), 0.8), column, row)
+    score = seen.reshape(len(theta), len(periods), len(_TEETH)) @ _TEETH_WEIGHTS
     # A comb must stand out from the other angles of its own period: broadband ink reaches all of them.
     score -= np.median(score, axis=0)
     half = _ANGLES // 2
@@ -157,7 +167,11 @@ def _polar_search(evidence: NDArray[np.float32], angle_deg: tuple[float, float] 
         columns = np.arange(max(p - ratio, 0), min(p + ratio + 1, len(periods)))
         block = score[np.ix_(rows, columns)]
         i, j = np.unravel_index(int(np.argmax(block)), block.shape)
-        combs.append(_upright(frequency[t, p], frequency[rows[i], columns[j]], float(pair[t, p])))
+        a, b = (
+            np.array([np.cos(theta[angle]), np.sin(theta[angle])]) / periods[period]
+            for angle, period in ((t, p), (rows[i], columns[j]))
+        )
+        combs.append(_upright(a, b, float(pair[t, p])))
         pair[:, max(p - 6, 0) : p + 7] = 0
     return combs
 

@@ -76,3 +76,23 @@ def test_a_row_that_reaches_out_to_its_label_begins_with_the_others() -> None:
     panels = (replace(thought.panels[0], x0_mm=5.5), *thought.panels[1:])
     result = placed(replace(thought, panels=panels), [read(10.1, 260.0)] * 3)
     assert [p.x0_mm for p in result.panels] == pytest.approx([10.0, 10.0, 10.0], abs=0.01)
+
+
+def test_columns_touch_where_lines_run_through_their_gaps() -> None:
+    apart = layout(10.0, 62.5)
+    panels = tuple(replace(p, x1_mm=p.x1_mm - (1.6 if p.column < 3 else 0.0)) for p in apart.panels)
+    result = placed(replace(apart, panels=panels), [read(10.0, 260.0)] * 3)
+    assert [p.x1_mm for p in result.panels[:4]] == pytest.approx([72.5, 135.0, 197.5, 260.0], abs=0.01)
+    assert [p.start_s for p in result.panels[:4]] == pytest.approx([0.0, 2.5, 5.0, 7.5], abs=0.01)
+
+
+def test_gaps_that_are_blank_stay() -> None:
+    apart = layout(10.0, 62.5)
+    panels = tuple(replace(p, x1_mm=p.x1_mm - 1.6) for p in apart.panels)
+    whole = read(10.0, 258.4)
+    gap = np.zeros(len(whole.x_mm), bool)
+    for x in (72.5, 135.0, 197.5):
+        gap |= (whole.x_mm > x - 1.6) & (whole.x_mm < x)
+    broken = replace(whole, presence=np.where(gap, 0.1, whole.presence))
+    thought = replace(apart, panels=panels)
+    assert placed(thought, [broken] * 3) is thought

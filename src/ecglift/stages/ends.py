@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -39,7 +40,7 @@ _MOST_ROWS: Final = 0.6
 def placed(layout: Layout, reads: Sequence[RowRead]) -> Layout:
     """``layout`` with its columns moved, or made longer or shorter together, to where the lines of its rows, ``reads``
     in their order, begin and end. What is right to 0.3 mm, or is not seen alike on most rows, stays as it was."""
-    layout = _in_line(layout, reads)
+    layout = _touching(_in_line(layout, reads), reads)
     rows = layout.rows()
     widest = max(len(row) for row in rows)
     x0 = float(np.median([row[0].x0_mm for row in rows if len(row) == widest]))
@@ -87,11 +88,42 @@ def _in_line(layout: Layout, reads: Sequence[RowRead]) -> Layout:
     return replace(layout, panels=tuple(changed.get(p, p) for p in layout.panels)) if changed else layout
 
 
+def _touching(layout: Layout, reads: Sequence[RowRead]) -> Layout:
+    """``layout`` with columns that touch where it has gaps between them that most rows' lines run through."""
+    rows = layout.rows()
+    gaps = [
+        (read, a.x1_mm, b.x0_mm)
+        for row, read in zip(rows, reads, strict=True)
+        for a, b in pairwise(row)
+        if b.x0_mm - a.x1_mm > _LENGTH_MM
+    ]
+    seen = [_runs_through(*gap) for gap in gaps]
+    if not seen or np.mean(seen) < _MOST_ROWS:
+        return layout
+    changed: dict[Panel, Panel] = {}
+    for row in rows:
+        x0, width = row[0].x0_mm, (row[-1].x1_mm - row[0].x0_mm) / len(row)
+        for k, panel in enumerate(row):
+            start_s = k * width / layout.speed_mm_s if panel.start_s > 0 else panel.start_s
+            changed[panel] = replace(panel, x0_mm=x0 + k * width, x1_mm=x0 + (k + 1) * width, start_s=start_s)
+    return replace(layout, panels=tuple(changed[panel] for panel in layout.panels))
+
+
+def _runs_through(read: RowRead, x0_mm: float, x1_mm: float) -> bool:
+    """Whether the row's line is seen all the way between two places."""
+    between = (read.x_mm > x0_mm) & (read.x_mm < x1_mm)
+    return bool(np.mean(_seen(read)[between]) > _RUN_SHARE) if between.any() else False
+
+
+def _seen(read: RowRead) -> NDArray[np.bool_]:
+    """(n,) columns with a line: on blank paper the network may say that there is one, but not at which height."""
+    return np.asarray((read.presence > 0.5) & (read.sigma_mm < _KNOWN_MM), np.bool_)
+
+
 def line_span(read: RowRead) -> tuple[float | None, float | None]:
     """Where the row's line is first and last seen, mm; None where no piece of 3 mm of it is, or where it goes on to
     where the picture ends."""
-    # On blank paper beyond a line's end the network may say that there is one, but not where.
-    seen = (read.presence > 0.5) & (read.sigma_mm < _KNOWN_MM)
+    seen = _seen(read)
     step = float(np.diff(read.x_mm).mean())
     n = round(_RUN_MM / step)
     count = np.concatenate([[0], np.cumsum(seen)])

@@ -96,3 +96,9 @@ def test_gaps_that_are_blank_stay() -> None:
     broken = replace(whole, presence=np.where(gap, 0.1, whole.presence))
     thought = replace(apart, panels=panels)
     assert placed(thought, [broken] * 3) is thought
+
+
+def test_columns_that_begin_at_their_labels_begin_at_the_lines() -> None:
+    result = placed(layout(10.0, 62.5), [read(15.0, 261.0)] * 3)
+    assert ends(result) == pytest.approx((15.0, 261.0), abs=0.15)
+    assert sorted({p.start_s for p in result.panels}) == pytest.approx([0.0, 2.46, 4.92, 7.38], abs=0.01)

@@ -67,6 +67,9 @@ def placed(layout: Layout, reads: Sequence[RowRead]) -> Layout:
         # A torn edge, a stain or a glare may end most rows early, but then one goes on, or it is not by much.
         early = later < 0 and (max(ends) > end + _ALIKE_MM or later > -_SHIFT_MM)
         return layout if early else _moved(layout, together, 0.0, x0, (end - x0) / (x1 - x0))
+    if start is not None and start > x0 and min(starts) > start - _ALIKE_MM:
+        # The layout begins at the labels.
+        return _moved(layout, together, start - x0, x0, (end - start) / (x1 - x0))
     # A pulse joined to the line makes it begin early; where it ends says how far the columns are off.
     return _moved(layout, together, later, x0, 1.0) if 0 < later < _SHIFT_MM else layout
 

@@ -35,7 +35,7 @@ _NEAR: Final = 0.16
 """How far, in e-folds, a guessed scale may be from what the columns say."""
 
 _AGREE: Final = 0.1
-_EVEN: Final = 0.015
+_EVEN: Final = 0.02
 """How far, in e-folds, scales from columns and from pulses may differ: from pulses that a network has measured, and
 from those measured on their ink, where columns that differ more last another time."""
 

@@ -1,5 +1,6 @@
 """Captures: the same seed gives the same bytes, and the map says where everything is."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -142,10 +143,27 @@ def test_the_picture_cannot_be_written_to() -> None:
         made.image[0, 0] = 0
 
 
+def test_a_messaging_app_makes_the_picture_smaller_and_the_map_follows() -> None:
+    settings = CaptureSettings(px_per_mm=16.0)
+    made, sent = (
+        capture(a_page(), "photo", np.random.default_rng(4), replace(settings, messaged=share)) for share in (0.0, 1.0)
+    )
+    assert max(sent.image.shape) < max(made.image.shape)
+    factor = np.array(sent.image.shape[1::-1]) / np.array(made.image.shape[1::-1])
+    mm = np.array([[40.0, 30.0], [150.0, 90.0]])
+    np.testing.assert_allclose(sent.map.to_px(mm) + 0.5, (made.map.to_px(mm) + 0.5) * factor, atol=0.02)
+
+
 def test_wrong_calls_name_the_argument() -> None:
     with pytest.raises(ValueError, match="kind must be one of"):
         capture(a_page(), "polaroid", np.random.default_rng(0))
-    for wrong in ({"px_per_mm": 1.0}, {"quarter_turns": 4}, {"severity": 1.5}, {"max_megapixels": 0.0}):
+    for wrong in (
+        {"px_per_mm": 1.0},
+        {"quarter_turns": 4},
+        {"severity": 1.5},
+        {"max_megapixels": 0.0},
+        {"messaged": 2.0},
+    ):
         with pytest.raises(ValueError, match=next(iter(wrong))):
             CaptureSettings(**wrong)  # type: ignore[arg-type]
 

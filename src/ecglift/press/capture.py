@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 
 from ecglift.geometry import PageMap
-from ecglift.press import photos, scans, screens
+from ecglift.press import optics, photos, scans, screens
 from ecglift.press.frame import CaptureSettings, Drawn
 from ecglift.press.optics import Image
 from ecglift.press.page import Page
@@ -82,10 +82,30 @@ def capture(page: Page, kind: str, rng: np.random.Generator, settings: CaptureSe
         raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
     seed = getattr(rng.bit_generator.seed_seq, "entropy", None)
     spawn_key = getattr(rng.bit_generator.seed_seq, "spawn_key", ())
-    image, page_map, meta = _MAKERS[kind](page, rng, settings or CaptureSettings())
+    settings = settings or CaptureSettings()
+    image, page_map, meta = _MAKERS[kind](page, rng, settings)
+    if settings.messaged > 0 and rng.random() < settings.messaged:
+        image, page_map, meta = _messaged(image, page_map, meta, rng)
     image = np.ascontiguousarray(image)
     image.setflags(write=False)
     return Capture(image, page_map, kind, page, {**meta, "seed": [str(seed), *(int(k) for k in spawn_key)]})
+
+
+_LONG_SIDES_PX: Final = (800, 1024, 1280, 1280, 1600, 1600, 2048)
+"""To which messaging apps reduce a picture's longer side; larger ones only."""
+
+
+def _messaged(image: Image, page_map: PageMap, meta: dict[str, Any], rng: np.random.Generator) -> Drawn:
+    """The picture after one or two messaging apps, each of which makes it smaller and a JPEG of its own."""
+    for _ in range(int(rng.integers(1, 3))):
+        height, width = image.shape[:2]
+        factor = min(float(rng.choice(_LONG_SIDES_PX)) / max(height, width), 1.0)
+        size = max(round(width * factor), 1), max(round(height * factor), 1)
+        x, y = size[0] / width, size[1] / height
+        page_map = page_map.after(np.array([[x, 0, 0.5 * x - 0.5], [0, y, 0.5 * y - 0.5], [0, 0, 1.0]]))
+        meta = {**meta, "jpeg": int(rng.integers(45, 86)), "messaged": [*meta.get("messaged", []), size[0]]}
+        image = optics.jpeg(optics.resized(np.ascontiguousarray(image), *size), meta["jpeg"])
+    return image, page_map, meta
 
 
 _MAKERS: Final[dict[str, Callable[[Page, np.random.Generator, CaptureSettings], Drawn]]] = {

@@ -27,7 +27,8 @@ class CaptureSettings:
     ``px_per_mm``: scale of the finished picture (2 to 24); ``rotation_deg``: anticlockwise turn of the page in the
     picture; ``quarter_turns``: 0 to 3 further anticlockwise quarter turns (None draws any); ``severity``: 0 (mild) to
     1 (as bad as the press goes); ``max_megapixels``: no picture gets larger; ``plain``: a clean raster stays exactly
-    that (no crop, turn, resize or JPEG).
+    that (no crop, turn, resize or JPEG); ``messaged``: share of the pictures that a messaging app hands on, smaller
+    and compressed again. Nothing is drawn for it where it is 0, as for the frozen benchmark, which is older.
     """
 
     px_per_mm: float | None = None
@@ -36,6 +37,7 @@ class CaptureSettings:
     severity: float = 1.0
     max_megapixels: float = 12.0
     plain: bool = False
+    messaged: float = 0.0
 
     def __post_init__(self) -> None:
         if self.px_per_mm is not None and not 2.0 <= self.px_per_mm <= 24.0:
@@ -44,6 +46,8 @@ class CaptureSettings:
             raise ValueError(f"quarter_turns must be 0 to 3 or None, got {self.quarter_turns}")
         if not 0.0 <= self.severity <= 1.0:
             raise ValueError(f"severity must be 0 to 1, got {self.severity}")
+        if not 0.0 <= self.messaged <= 1.0:
+            raise ValueError(f"messaged must be 0 to 1, got {self.messaged}")
         if not self.max_megapixels >= 0.1:
             raise ValueError(f"max_megapixels must be at least 0.1, got {self.max_megapixels}")
 

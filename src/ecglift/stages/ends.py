@@ -19,8 +19,10 @@ from ecglift.stages.trace import RowRead
 
 _RUN_MM: Final = 3.0
 _RUN_SHARE: Final = 0.85
+_RUN_KNOWN: Final = 0.5
 _KNOWN_MM: Final = 0.6
-"""A line begins where it is seen from there on in that share of so many millimetres, its height known so well."""
+"""A line begins where it is likely from there on in that share of so many millimetres and seen in half of them, its
+height known so well: a complex is steep."""
 _BEYOND_MM: Final = 0.5
 """So much of the paper beyond its end must be shown for an end to be one."""
 _DRAWN_MM: Final = 0.08
@@ -129,8 +131,8 @@ def line_span(read: RowRead) -> tuple[float | None, float | None]:
     seen = _seen(read)
     step = float(np.diff(read.x_mm).mean())
     n = round(_RUN_MM / step)
-    count = np.concatenate([[0], np.cumsum(seen)])
-    run = (count[n:] - count[:-n]) / n > _RUN_SHARE
+    likely, known = (_share(columns, n) for columns in (read.presence > 0.5, seen))
+    run = (likely > _RUN_SHARE) & (known > _RUN_KNOWN)
     first, last = np.flatnonzero(run & seen[: len(run)]), np.flatnonzero(run & seen[n - 1 :]) + n - 1
     if not len(first) or not len(last):
         return None, None
@@ -144,6 +146,12 @@ def line_span(read: RowRead) -> tuple[float | None, float | None]:
         float(read.x_mm[a] - step / 2) if begins else None,
         float(read.x_mm[b] + step / 2) if stops else None,
     )
+
+
+def _share(columns: NDArray[np.bool_], n: int) -> NDArray[np.float64]:
+    """Share of the marked ones among ``n`` columns from each on."""
+    count = np.concatenate([[0], np.cumsum(columns)])
+    return np.asarray((count[n:] - count[:-n]) / n)
 
 
 def _common(places: Sequence[float], rows: int) -> float | None:

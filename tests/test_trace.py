@@ -40,6 +40,25 @@ def test_another_row_that_the_taller_strip_follows_is_not_taken() -> None:
     np.testing.assert_array_equal(mixed.y_mm, fine.y_mm)
 
 
+def test_a_peak_beyond_the_strip_is_taken_though_the_fine_strip_found_a_frame_instead() -> None:
+    """A rule of the form 11 mm above the line was followed where 3.6 mV had left the strip: 7 dB in V4."""
+    fine_mm, coarse_mm = (np.arange(n) / n * 40 for n in (640, 320))
+    true = _peak(fine_mm, 36.0)
+    gone = true < -24.0
+    fine = _read(np.where(gone, -11.0, true), 8.0)
+    log_p = np.full((STRIP_PX, 640), -9.0, np.float32)
+    edge = gone & (true > -31.5)
+    log_p[2, edge] = np.log(0.5)
+    fine = replace(fine, presence=np.where(gone, 0.2, 1.0), log_p=log_p)
+    coarse = _read(_peak(coarse_mm, 36.0), 4.0)
+    mixed, taken = _with_tall(fine, coarse, 0.0)
+    assert np.abs(mixed.y_mm - true)[gone].max() < 2.5
+    np.testing.assert_array_equal(mixed.y_mm[~taken], fine.y_mm[~taken])
+    # Without a sign of it at the edge, the tall strip may follow another row.
+    _, taken = _with_tall(replace(fine, log_p=np.full_like(log_p, -9.0)), coarse, 0.0)
+    assert not taken.any()
+
+
 def test_a_line_goes_on_to_where_it_is_lost_though_its_chance_fades() -> None:
     n = 640
     read = _read(np.zeros(n), 8.0)

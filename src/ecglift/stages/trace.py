@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import binary_closing
+from scipy.ndimage import binary_closing, label
 
 from ecglift.inkshare import Claim, divided
 from ecglift.leaps import without_leaps
@@ -32,6 +32,17 @@ _TALL_MM: Final = 30.0
 _BEYOND_MM: Final = 28.0
 _LEAVING_MM: Final = 24.0
 """The tall strip's line is taken where it lies beyond the first, and the other strip's line beyond the second."""
+
+_EDGE_MM: Final = 1.5
+_AT_EDGE: Final = 0.3
+_AT_EDGE_COLUMNS: Final = 2
+"""Or one with that chance, in so many columns, of a line that near to the strip's edge."""
+
+_SURELY: Final = 0.9
+_HARDLY: Final = 0.75
+_APART_MM: Final = 2.0
+"""Where the tall strip is that sure of a line beyond the other, which is that unsure of its own but has seen one at its
+edge, the tall one is believed as far as it is so much further out."""
 
 _DISPUTED: Final = 0.01
 """A column is decoded again where another row takes more than this from a chance."""
@@ -108,7 +119,7 @@ def trace_rows(
     for k, row in enumerate(rows):
         others, baseline, taken = claims[:k] + claims[k + 1 :], _baseline_mm(row), None
         read = _without_leaps(_without_rivals(reads[k], claims[k], others), settings)
-        if float(np.abs(read.y_mm - baseline).max(initial=0.0)) > _TALL_MM:
+        if _leaves(read, baseline):
             coarse = coarse or sheet.halved()
             tall = read_row(coarse, row, settings)
             tall = _without_rivals(tall, _claim(tall, row, coarse, settings), [other.pooled() for other in others])
@@ -234,6 +245,19 @@ def _strays(
     return out
 
 
+def _leaves(read: RowRead, baseline_mm: float) -> bool:
+    """Whether the row's line comes near its strip's edge, or may have gone beyond it."""
+    near = float(np.abs(read.y_mm - baseline_mm).max(initial=0.0)) > _TALL_MM
+    return near or int(_at_edge(read).sum()) >= _AT_EDGE_COLUMNS
+
+
+def _at_edge(read: RowRead) -> NDArray[np.bool_]:
+    """(n,) columns in which the line may be near the strip's edge."""
+    edge = round(_EDGE_MM * read.strip.px_per_mm)
+    chance = np.exp(np.concatenate([read.log_p[:edge], read.log_p[-edge:]])).sum(axis=0)
+    return np.asarray(chance > _AT_EDGE, np.bool_)
+
+
 def _baseline_mm(panels: tuple[Panel, ...]) -> float:
     return float(np.median([p.baseline_mm for p in panels]))
 
@@ -244,7 +268,14 @@ def _with_tall(fine: RowRead, coarse: RowRead, baseline_mm: float) -> tuple[RowR
         np.interp(fine.x_mm, coarse.x_mm, values) for values in (coarse.y_mm, coarse.sigma_mm, coarse.presence)
     )
     away, before = y - baseline_mm, fine.y_mm - baseline_mm
-    taken = (np.abs(away) > _BEYOND_MM) & (np.abs(before) > _LEAVING_MM) & (away * before > 0) & (presence > 0.5)
+    leaving = (np.abs(before) > _LEAVING_MM) & (away * before > 0)
+    taken = (np.abs(away) > _BEYOND_MM) & leaving & (presence > 0.5)
+    # Where the line is beyond the strip, the fine one may have found another, as a frame's, and all the way up to it.
+    gone = (np.abs(away) > _BEYOND_MM) & (presence > _SURELY) & (fine.presence < _HARDLY)
+    apart = (np.abs(away) - np.abs(before) > _APART_MM) & (presence > _SURELY) & (fine.presence < _SURELY)
+    runs, _ = label(gone | apart)
+    left = np.intersect1d(runs[gone], runs[_at_edge(fine)])
+    taken |= np.isin(runs, left) & (runs > 0)
     mixed = replace(
         fine,
         y_mm=np.where(taken, y, fine.y_mm),

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from ecglift.models.strip import COLUMNS_PER_PX, STRIP_PX, cut_strip, decode, follow
-from ecglift.pixels import planes
 from ecglift.sheet import Sheet
 
 
@@ -75,14 +74,6 @@ def test_strip_beyond_the_sheet_is_paper() -> None:
 def test_strip_of_another_resolution_is_refused() -> None:
     with pytest.raises(ValueError, match="px/mm"):
         cut_strip(Sheet(np.zeros((10, 10, 3), np.uint8), np.ones((10, 10), bool), px_per_mm=5.0), 0.0, 0.0, 1.0)
-
-
-def test_network_input_is_channels_first() -> None:
-    rgb = np.zeros((2, STRIP_PX, 64, 3), np.uint8)
-    rgb[1, 5, 6, 2] = 7
-    x = planes(rgb)
-    assert x.shape == (2, 3, STRIP_PX, 64)
-    assert x[1, 2, 5, 6] == 7.0
 
 
 def test_halved_sheet_shows_the_same_places() -> None:

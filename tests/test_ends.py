@@ -7,10 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ecglift.models.strip import Strip
+from ecglift.models.strip import RowRead, Strip
 from ecglift.paper import Layout, Panel
 from ecglift.stages.ends import line_span, placed
-from ecglift.stages.trace import RowRead
 
 STEP_MM = 1 / 16
 
@@ -56,9 +55,15 @@ def test_what_is_nearly_right_stays() -> None:
 
 
 def test_columns_last_as_long_as_the_lines() -> None:
-    result = placed(layout(10.0, 62.5), [read(10.2, 255.0)] * 3)
+    result = placed(layout(10.0, 62.0), [read(10.2, 255.0)] * 3)
     assert ends(result) == pytest.approx((10.0, 255.0), abs=0.15)
     assert sorted({p.start_s for p in result.panels}) == pytest.approx([0.0, 2.45, 4.9, 7.35], abs=0.01)
+
+
+def test_columns_of_whole_seconds_that_are_cut_off_stay() -> None:
+    """A scanner's edge over the last two millimetres of every row: 29 dB became 5."""
+    thought = layout(10.0, 62.5)
+    assert placed(thought, [read(10.2, 257.5)] * 3) is thought
 
 
 def test_a_glare_over_most_rows_ends_none() -> None:

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from ecglift.models.strip import STRIP_PX, Strip
+from ecglift.models.strip import STRIP_PX, RowRead, Strip
 from ecglift.paper import Layout, Panel
 from ecglift.sheet import Sheet
-from ecglift.stages.trace import RowRead, _seen, _strays, _with_tall, trace_rows
+from ecglift.stages.trace import _seen, _strays, _with_tall, trace_rows
 
 
 def _read(y_mm: np.ndarray, px_per_mm: float) -> RowRead:

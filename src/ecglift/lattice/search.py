@@ -153,15 +153,29 @@ def _plausible(combs: list[tuple[Comb, int, int]], shape: tuple[int, ...]) -> li
 def paper_box(image: NDArray[np.uint8]) -> Box:
     """x0, y0, x1, y1 px of the largest bright piece of the picture."""
     height, width = image.shape[:2]
+    bright, factor = _paper(image)
+    if not bright.any():
+        return 0.0, 0.0, width - 1.0, height - 1.0
+    x, y, w, h = (v / factor for v in cv2.boundingRect(bright))
+    return float(x), float(y), min(float(x + w), width - 1.0), min(float(y + h), height - 1.0)
+
+
+def paper_px(image: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """(n, 2) px: points all over the largest bright piece of the picture, none where nothing is bright."""
+    bright, factor = _paper(image)
+    return np.asarray((np.argwhere(bright)[:, ::-1] + 0.5) / factor - 0.5, np.float64)
+
+
+def _paper(image: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], float]:
+    """The largest bright piece of the picture, 1, on a copy whose longer side is 200 px, and the copy's scale."""
+    height, width = image.shape[:2]
     factor = 200 / max(height, width)
     size = max(round(width * factor), 1), max(round(height * factor), 1)
     grey = cv2.resize(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA)
     bright = cv2.morphologyEx((grey > 0.6 * np.percentile(grey, 90)).astype(np.uint8), cv2.MORPH_CLOSE, np.ones((5, 5)))
-    n, _, stats, _ = cv2.connectedComponentsWithStats(bright)
-    if n < 2:
-        return 0.0, 0.0, width - 1.0, height - 1.0
-    x, y, w, h = stats[1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA])), :4] / factor
-    return float(x), float(y), min(float(x + w), width - 1.0), min(float(y + h), height - 1.0)
+    n, pieces, stats, _ = cv2.connectedComponentsWithStats(bright)
+    largest = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA])) if n > 1 else 1
+    return np.asarray(pieces == largest, np.uint8), factor
 
 
 def _rescaled(

@@ -65,6 +65,22 @@ class Strip:
         return self.top_mm + y_px / self.px_per_mm
 
 
+@dataclass(frozen=True)
+class RowRead:
+    """A strip of one row and what the trace network made of it.
+
+    ``x_mm``, ``y_mm``, ``sigma_mm``, ``presence``: (n,) the decoded line as in :class:`ecglift.sheet.Trace`, without
+    gaps; ``log_p``: (rows, n) log-probability of the line's height.
+    """
+
+    strip: Strip
+    x_mm: NDArray[np.float64]
+    y_mm: NDArray[np.float64]
+    sigma_mm: NDArray[np.float64]
+    presence: NDArray[np.float64]
+    log_p: NDArray[np.float32]
+
+
 def cut_strip(sheet: Sheet, baseline_mm: float, x0_mm: float, x1_mm: float) -> Strip:
     """The strip around the zero line ``baseline_mm`` that reaches from x0 to x1; whole pixels are taken, nothing is
     resampled. At the sheet's scale it is 64 mm tall, on a sheet of half the scale 128 mm.

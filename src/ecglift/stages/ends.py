@@ -14,8 +14,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ecglift.models.strip import RowRead
 from ecglift.paper import Layout, Panel
-from ecglift.stages.trace import RowRead
 
 _RUN_MM: Final = 3.0
 _RUN_SHARE: Final = 0.85
@@ -66,8 +66,11 @@ def placed(layout: Layout, reads: Sequence[RowRead]) -> Layout:
         # As long as it was thought to be, only elsewhere.
         return _moved(layout, together, later, x0, 1.0) if abs(later) < _SHIFT_MM else layout
     if start is not None and -_NEAR_MM < start - x0 < 2 * _NEAR_MM:
-        # A torn edge, a stain or a glare may end most rows early, but then one goes on, or it is not by much.
-        early = later < 0 and (max(ends) > end + _ALIKE_MM or later > -_SHIFT_MM)
+        # An edge, a stain or a glare may end rows early: then one goes on, or it is not by much, or columns of whole
+        # seconds that begin as they should are cut off.
+        lasts = (x1 - x0) / layout.speed_mm_s
+        usual = abs(lasts - round(lasts)) * layout.speed_mm_s < _DRAWN_MM
+        early = later < 0 and (max(ends) > end + _ALIKE_MM or later > -_SHIFT_MM or usual)
         return layout if early else _moved(layout, together, 0.0, x0, (end - x0) / (x1 - x0))
     if start is not None and start > x0 and min(starts) > start - _ALIKE_MM:
         # The layout begins at the labels.

@@ -13,7 +13,7 @@ from ecglift.geometry import PageMap
 from ecglift.lattice.contrast import WORKING_PIXELS, Lines
 from ecglift.lattice.lock import Lock, lock
 from ecglift.lattice.orientation import Orientation
-from ecglift.lattice.search import See, by_ink, find_lattice, paper_box, resized
+from ecglift.lattice.search import See, by_ink, find_lattice, paper_px, resized
 from ecglift.pixels import darkest
 from ecglift.problem import Problem, fail
 
@@ -32,8 +32,9 @@ _NOISE: Final = 0.02
 
 MARGIN_MM: Final = 45.0
 PAPER_MM: Final = 120.0
+_AROUND_MM: Final = 20.0
 """What is kept of the picture beyond the grid that was seen, for headers and footers; and of paper that clearly goes on
-there, as where the grid is too faint to be seen in a part of it."""
+there, as where the grid is too faint to be seen in a part of it, with so much around it, where it may be in shadow."""
 
 
 @dataclass(frozen=True)
@@ -230,20 +231,17 @@ def _bounds(page_map: PageMap, image: NDArray[np.uint8], grid_mm: Box) -> Box:
     """The grid with a margin, or all of the paper where that is bright and goes on, as far as the image reaches."""
     height, width = image.shape[:2]
     inner, outer = np.array([grid_mm[:2], grid_mm[2:]]), np.array([[-1.0, -1.0], [1.0, 1.0]])
-    paper = _box_mm(page_map, paper_box(image))
-    paper = np.clip(paper, inner[0] - PAPER_MM, inner[1] + PAPER_MM)
     wanted = inner + outer * MARGIN_MM
-    reach = _box_mm(page_map, (-0.5, -0.5, width - 0.5, height - 0.5))
+    # All points of the paper, not the corners around it: in a picture taken from the side those lie far beyond.
+    points = paper_px(image)
+    paper = np.percentile(page_map.to_mm(points), [0.2, 99.8], axis=0) if len(points) else wanted
+    paper = np.clip(paper + outer * _AROUND_MM, inner[0] - PAPER_MM, inner[1] + PAPER_MM)
+    x, y = np.meshgrid(np.linspace(-0.5, width - 0.5, 33), np.linspace(-0.5, height - 0.5, 33))
+    mm = page_map.to_mm(np.stack([x, y], -1))
+    reach = np.stack([mm.min((0, 1)), mm.max((0, 1))])
     low = np.maximum(reach[0], np.minimum(wanted[0], paper[0]))
     high = np.minimum(reach[1], np.maximum(wanted[1], paper[1]))
     return float(low[0]), float(low[1]), float(high[0]), float(high[1])
-
-
-def _box_mm(page_map: PageMap, box_px: Box) -> NDArray[np.float64]:
-    """[[x0, y0], [x1, y1]] mm of what lies in a box (x0, y0, x1, y1) of the picture."""
-    x, y = np.meshgrid(np.linspace(box_px[0], box_px[2], 33), np.linspace(box_px[1], box_px[3], 33))
-    mm = page_map.to_mm(np.stack([x, y], -1))
-    return np.stack([mm.min((0, 1)), mm.max((0, 1))])
 
 
 _SMALL_PX: Final = 96

@@ -15,7 +15,7 @@ from ecglift.leaps import without_leaps
 from ecglift.models.pen import features
 from ecglift.models.pen import sigma_mm as laplace_sigma_mm
 from ecglift.models.runtime import load, names
-from ecglift.models.strip import COLUMNS_PER_PX, Strip, cut_strip, line_of, log_softmax, pieces_around
+from ecglift.models.strip import COLUMNS_PER_PX, RowRead, cut_strip, line_of, log_softmax, pieces_around
 from ecglift.paper import Layout, Panel
 from ecglift.penline import refine
 from ecglift.pixels import planes
@@ -79,22 +79,6 @@ class TraceSettings:
     def __post_init__(self) -> None:
         if not 0 < self.presence < 1:
             raise ValueError(f"presence must be between 0 and 1, got {self.presence}")
-
-
-@dataclass(frozen=True)
-class RowRead:
-    """A strip of one row and what the trace network made of it.
-
-    ``x_mm``, ``y_mm``, ``sigma_mm``, ``presence``: (n,) the decoded line as in :class:`ecglift.sheet.Trace`, without
-    gaps; ``log_p``: (rows, n) log-probability of the line's height.
-    """
-
-    strip: Strip
-    x_mm: Floats
-    y_mm: Floats
-    sigma_mm: Floats
-    presence: Floats
-    log_p: NDArray[np.float32]
 
 
 def read_rows(sheet: Sheet, layout: Layout, settings: TraceSettings) -> list[RowRead]:

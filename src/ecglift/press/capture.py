@@ -16,7 +16,7 @@ import numpy as np
 
 from ecglift.geometry import PageMap
 from ecglift.press import optics, photos, scans, screens
-from ecglift.press.frame import CaptureSettings, Drawn
+from ecglift.press.frame import CaptureSettings, Drawn, resized
 from ecglift.press.optics import Image
 from ecglift.press.page import Page
 
@@ -98,13 +98,10 @@ _LONG_SIDES_PX: Final = (800, 1024, 1280, 1280, 1600, 1600, 2048)
 def _messaged(image: Image, page_map: PageMap, meta: dict[str, Any], rng: np.random.Generator) -> Drawn:
     """The picture after one or two messaging apps, each of which makes it smaller and a JPEG of its own."""
     for _ in range(int(rng.integers(1, 3))):
-        height, width = image.shape[:2]
-        factor = min(float(rng.choice(_LONG_SIDES_PX)) / max(height, width), 1.0)
-        size = max(round(width * factor), 1), max(round(height * factor), 1)
-        x, y = size[0] / width, size[1] / height
-        page_map = page_map.after(np.array([[x, 0, 0.5 * x - 0.5], [0, y, 0.5 * y - 0.5], [0, 0, 1.0]]))
-        meta = {**meta, "jpeg": int(rng.integers(45, 86)), "messaged": [*meta.get("messaged", []), size[0]]}
-        image = optics.jpeg(optics.resized(np.ascontiguousarray(image), *size), meta["jpeg"])
+        factor = min(float(rng.choice(_LONG_SIDES_PX)) / max(image.shape), 1.0)
+        image, page_map = resized(np.ascontiguousarray(image), page_map, factor)
+        meta = {**meta, "jpeg": int(rng.integers(45, 86)), "messaged": [*meta.get("messaged", []), image.shape[1]]}
+        image = optics.jpeg(image, meta["jpeg"])
     return image, page_map, meta
 
 

@@ -145,34 +145,30 @@ def _draw_stroke(
     bottom = min(int(np.ceil(px[:, 1].max() + pad * px_per_mm)), height)
     if bottom <= top:
         return
-    k = 6 if px_per_mm < 10.5 else 4 if px_per_mm < 20 else 2
-    mask = np.zeros(((bottom - top) * k, (right - left) * k), np.uint8)
-    pieces = (
-        [px]
-        if stroke.dash_mm is None
-        else [(piece - (x0, y0)) * px_per_mm for piece in _dashes(points, *stroke.dash_mm)]
-    )
-    # Coordinates of pixel centres in the fine mask, in cv2's fixed point; beyond ±2^15 px cv2 overflows.
-    fixed = [
-        np.round(np.clip(((p - (left, top)) * k - 0.5), -8000, 30000) * (1 << _SHIFT)).astype(np.int32) for p in pieces
-    ]
-    thickness = stroke.width_mm * px_per_mm * k - _CV2_EXTRA_PX
-    whole = max(1, int(thickness))
     area = (right - left, bottom - top)
     corner_mm = (x0 + left / px_per_mm, y0 + top / px_per_mm)
     if stroke.dots_mm:
         alpha = _dotted(stroke, corner_mm, area, px_per_mm)
     else:
-        alpha = _penned(mask, fixed, whole, thickness, area)
+        pieces = (
+            [px]
+            if stroke.dash_mm is None
+            else [(piece - (x0, y0)) * px_per_mm for piece in _dashes(points, *stroke.dash_mm)]
+        )
+        k = 6 if px_per_mm < 10.5 else 4 if px_per_mm < 20 else 2
+        alpha = _penned([(piece - (left, top)) * k for piece in pieces], stroke.width_mm * px_per_mm * k, area, k)
     if stroke.wear:
         alpha *= _worn(stroke, corner_mm, area, px_per_mm)
     _blend(canvas[:, top:bottom, left:right], alpha, stroke.colour if ink is None else ink)
 
 
-def _penned(
-    mask: NDArray[np.uint8], fixed: list[NDArray[np.int32]], whole: int, thickness: float, area: tuple[int, int]
-) -> NDArray[np.float32]:
-    """Coverage of ``area`` (columns, rows) by a pen ``thickness`` pixels of ``mask`` wide."""
+def _penned(pieces: list[NDArray[np.float64]], width_px: float, area: tuple[int, int], k: int) -> NDArray[np.float32]:
+    """Coverage of ``area`` (columns, rows) by a pen along ``pieces``, those and its width in k-th parts of a pixel."""
+    mask = np.zeros((area[1] * k, area[0] * k), np.uint8)
+    # Coordinates of pixel centres in the fine mask, in cv2's fixed point; beyond ±2^15 px cv2 overflows.
+    fixed = [np.round(np.clip(piece - 0.5, -8000, 30000) * (1 << _SHIFT)).astype(np.int32) for piece in pieces]
+    thickness = width_px - _CV2_EXTRA_PX
+    whole = max(1, int(thickness))
     cv2.polylines(mask, fixed, False, 255, whole, cv2.LINE_8, _SHIFT)
     alpha = cv2.resize(mask, area, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
     if thickness > whole and thickness < 12:  # between two whole widths: mix, so that weights are continuous

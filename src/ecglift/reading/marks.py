@@ -117,6 +117,11 @@ class PrintedScale:
     chance: float
     chest: float = 0.0
 
+    @property
+    def sure(self) -> float:
+        """Chance that it is printed and reads as its likeliest value."""
+        return self.chance * float(np.exp(self.log_p.max()))
+
 
 def _peaks(heat: Map, reach: int, least: float) -> list[tuple[int, int]]:
     """(row, column) of local maxima, highest first."""

@@ -55,11 +55,11 @@ def _odds(network: NDArray[np.float32], weight: float) -> NDArray[np.float64]:
 
 def _printed(scales: Sequence[PrintedScale], usual: tuple[float, ...]) -> tuple[float, float] | None:
     """(value, chance) that is printed, or None."""
-    sure = [s for s in scales if s.chest < 0.5 and s.chance * float(np.exp(s.log_p.max())) > _LEGIBLE]
+    sure = [s for s in scales if s.chest < 0.5 and s.sure > _LEGIBLE]
     if not sure:
         return None
-    best = max(sure, key=lambda s: s.chance * float(np.exp(s.log_p.max())))
-    return usual[int(best.log_p.argmax())], best.chance * float(np.exp(best.log_p.max()))
+    best = max(sure, key=lambda s: s.sure)
+    return usual[int(best.log_p.argmax())], best.sure
 
 
 def find_speed(
@@ -91,14 +91,14 @@ def find_speed(
     sure = [one for one in printed if float(np.exp(one.log_p.max())) > 0.6]
     if sure:
         # What is read may be misread: print weighs much, not all.
-        read = max(sure, key=lambda one: one.chance * float(np.exp(one.log_p.max())))
+        read = max(sure, key=lambda one: one.sure)
         # Where it is no speed after all, it says nothing: all are as likely.
         p = read.chance * np.maximum(np.exp(read.log_p), _MISREAD) + (1 - read.chance) / len(speeds)
         together = weak + _PRINT * np.log(p)
         value, said = float(speeds[int(together.argmax())]), float(speeds[int(read.log_p.argmax())])
         problems: tuple[Problem, ...] = ()
         odds = tuple(float(v) for v in together)
-        legible = read.chance * float(np.exp(read.log_p.max())) > _LEGIBLE
+        legible = read.sure > _LEGIBLE
         if legible and (value != said or weak.max() - weak[int(read.log_p.argmax())] > 4.0):
             text = f"{said:g} mm/s seems to be printed, the columns and beats look like {likely:g} mm/s;"
             problems = (Problem("speed-conflict", STAGE, f"{text} {value:g} mm/s is used, check with --speed"),)
@@ -131,7 +131,7 @@ def _with_second(printed: Sequence[PrintedScale]) -> Sequence[PrintedScale]:
     def read(scale: PrintedScale) -> float:
         return GAINS_MM_MV[int(scale.log_p.argmax())]
 
-    clear = [s for s in printed if s.chance * float(np.exp(s.log_p.max())) > _CLEAR]
+    clear = [s for s in printed if s.sure > _CLEAR]
     seconds = {
         id(second)
         for first in clear

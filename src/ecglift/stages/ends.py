@@ -42,13 +42,14 @@ _MOST_ROWS: Final = 0.6
 def placed(layout: Layout, reads: Sequence[RowRead]) -> Layout:
     """``layout`` with its columns moved, or made longer or shorter together, to where the lines of its rows, ``reads``
     in their order, begin and end. What is right to 0.3 mm, or is not seen alike on most rows, stays as it was."""
-    layout = _touching(_in_line(layout, reads), reads)
+    seen = [line_span(read) for read in reads]
+    layout = _touching(_in_line(layout, seen), reads)
     rows = layout.rows()
     widest = max(len(row) for row in rows)
     x0 = float(np.median([row[0].x0_mm for row in rows if len(row) == widest]))
     x1 = float(np.median([row[-1].x1_mm for row in rows if len(row) == widest]))
     together = [abs(row[0].x0_mm - x0) < _SHORTER_MM and abs(row[-1].x1_mm - x1) < _SHORTER_MM for row in rows]
-    spans = [line_span(read) for read, one in zip(reads, together, strict=True) if one]
+    spans = [span for span, one in zip(seen, together, strict=True) if one]
     starts, ends = ([x for span in spans if (x := span[k]) is not None] for k in (0, 1))
     start, end = _common(starts, len(spans)), _common(ends, len(spans))
     if end is None:
@@ -79,14 +80,13 @@ def placed(layout: Layout, reads: Sequence[RowRead]) -> Layout:
     return _moved(layout, together, later, x0, 1.0) if 0 < later < _SHIFT_MM else layout
 
 
-def _in_line(layout: Layout, reads: Sequence[RowRead]) -> Layout:
+def _in_line(layout: Layout, spans: Sequence[tuple[float | None, float | None]]) -> Layout:
     """``layout`` without a row that reaches out alone, to a label or a pulse, where its line begins and ends with the
-    others'."""
+    others'. ``spans``: of every row's line, see :func:`line_span`."""
     rows = layout.rows()
     x0, x1 = float(np.median([row[0].x0_mm for row in rows])), float(np.median([row[-1].x1_mm for row in rows]))
     changed: dict[Panel, Panel] = {}
-    for row, read in zip(rows, reads, strict=True):
-        start, end = line_span(read)
+    for row, (start, end) in zip(rows, spans, strict=True):
         first, last = row[0], row[-1]
         if start is not None and x0 - first.x0_mm > _NEAR_MM and abs(start - x0) < 2 * _NEAR_MM:
             changed[first] = replace(first, x0_mm=x0)

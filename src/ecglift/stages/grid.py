@@ -30,8 +30,8 @@ _HEAVY: Final = 0.02
 _NOISE: Final = 0.02
 """Amplitude of the network's waves where it sees no grid."""
 
-MARGIN_MM: Final = 45.0
-PAPER_MM: Final = 120.0
+_MARGIN_MM: Final = 45.0
+_PAPER_MM: Final = 120.0
 _AROUND_MM: Final = 20.0
 """What is kept of the picture beyond the grid that was seen, for headers and footers; and of paper that clearly goes on
 there, as where the grid is too faint to be seen in a part of it, with so much around it, where it may be in shadow."""
@@ -96,7 +96,7 @@ def _sheet_in(image: NDArray[np.uint8]) -> tuple[slice, slice] | None:
     """(rows, columns) of the picture that a bright sheet takes, where that is a small part of it: on the reduced copy
     of the whole picture the sheet's lines would be too fine, or pass for others."""
     height, width = image.shape[:2]
-    small = darkest(np.asarray(cv2.resize(image, (_SMALL_PX, _SMALL_PX), interpolation=cv2.INTER_AREA), np.uint8))
+    small = _small_darkest(image)
     least, bright = cv2.threshold(cv2.GaussianBlur(small, (0, 0), 1.0), 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     count, _, stats, _ = cv2.connectedComponentsWithStats(bright)
     if count < 2 or least < _BRIGHT / 2:
@@ -110,6 +110,11 @@ def _sheet_in(image: NDArray[np.uint8]) -> tuple[slice, slice] | None:
         slice(max(round(a * unit_y), 0), min(round(b * unit_y), height)),
         slice(max(round(c * unit_x), 0), min(round(d * unit_x), width)),
     )
+
+
+def _small_darkest(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(_SMALL_PX, _SMALL_PX) the darkest channel of a small copy of the picture."""
+    return darkest(np.asarray(cv2.resize(image, (_SMALL_PX, _SMALL_PX), interpolation=cv2.INTER_AREA), np.uint8))
 
 
 def _seen_by(
@@ -231,11 +236,11 @@ def _bounds(page_map: PageMap, image: NDArray[np.uint8], grid_mm: Box) -> Box:
     """The grid with a margin, or all of the paper where that is bright and goes on, as far as the image reaches."""
     height, width = image.shape[:2]
     inner, outer = np.array([grid_mm[:2], grid_mm[2:]]), np.array([[-1.0, -1.0], [1.0, 1.0]])
-    wanted = inner + outer * MARGIN_MM
+    wanted = inner + outer * _MARGIN_MM
     # All points of the paper, not the corners around it: in a picture taken from the side those lie far beyond.
     points = paper_px(image)
     paper = np.percentile(page_map.to_mm(points), [0.2, 99.8], axis=0) if len(points) else wanted
-    paper = np.clip(paper + outer * _AROUND_MM, inner[0] - PAPER_MM, inner[1] + PAPER_MM)
+    paper = np.clip(paper + outer * _AROUND_MM, inner[0] - _PAPER_MM, inner[1] + _PAPER_MM)
     x, y = np.meshgrid(np.linspace(-0.5, width - 0.5, 33), np.linspace(-0.5, height - 0.5, 33))
     mm = page_map.to_mm(np.stack([x, y], -1))
     reach = np.stack([mm.min((0, 1)), mm.max((0, 1))])
@@ -263,7 +268,7 @@ def _flat(image: NDArray[np.uint8], px_per_mm: float, how: How, problems: tuple[
 
 def _without_grid(image: NDArray[np.uint8], settings: GridSettings) -> Grid:
     """The scale from the file's dpi where that makes a sheet of paper; else the refusal, with its reason."""
-    least = darkest(np.asarray(cv2.resize(image, (_SMALL_PX, _SMALL_PX), interpolation=cv2.INTER_AREA), np.uint8))
+    least = _small_darkest(image)
     # A sheet on a dark or colourful table is bright in a part of the picture; a monitor shows thin lines on black.
     if float(np.mean(least > _BRIGHT)) < _LEAST_BRIGHT:
         raise fail(

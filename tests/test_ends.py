@@ -66,6 +66,12 @@ def test_columns_of_whole_seconds_that_are_cut_off_stay() -> None:
     assert placed(thought, [read(10.2, 257.5)] * 3) is thought
 
 
+def test_a_last_column_that_is_shorter_does_not_squeeze_the_others() -> None:
+    """A real sheet whose lines begin 0.9 mm late and end after 9.8 s, with columns of 2.5 s."""
+    result = placed(layout(0.0, 62.5), [read(0.9, 245.5)] * 3)
+    assert [p.x0_mm for p in result.panels[:4]] == pytest.approx([0.9, 63.4, 125.9, 188.4], abs=0.15)
+
+
 def test_a_glare_over_most_rows_ends_none() -> None:
     thought = layout(10.0, 62.5)
     assert placed(thought, [read(10.1, 257.0), read(10.1, 257.0), read(10.1, 260.0)]) is thought

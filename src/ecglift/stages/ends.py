@@ -66,13 +66,16 @@ def placed(layout: Layout, reads: Sequence[RowRead]) -> Layout:
     if start is not None and abs((end - start) - (x1 - x0)) < _NEAR_MM:
         # As long as it was thought to be, only elsewhere.
         return _moved(layout, together, later, x0, 1.0) if abs(later) < _SHIFT_MM else layout
+    lasts = (x1 - x0) / layout.speed_mm_s
+    cut = later < 0 and abs(lasts - round(lasts)) * layout.speed_mm_s < _DRAWN_MM
     if start is not None and -_NEAR_MM < start - x0 < 2 * _NEAR_MM:
         # An edge, a stain or a glare may end rows early: then one goes on, or it is not by much, or columns of whole
         # seconds that begin as they should are cut off.
-        lasts = (x1 - x0) / layout.speed_mm_s
-        usual = abs(lasts - round(lasts)) * layout.speed_mm_s < _DRAWN_MM
-        early = later < 0 and (max(ends) > end + _ALIKE_MM or later > -_SHIFT_MM or usual)
+        early = later < 0 and (max(ends) > end + _ALIKE_MM or later > -_SHIFT_MM or cut)
         return layout if early else _moved(layout, together, 0.0, x0, (end - x0) / (x1 - x0))
+    if start is not None and cut and 0 < start - x0 < _SHIFT_MM:
+        # Devices print the last column shorter: those before it last as long as they do.
+        return _moved(layout, together, start - x0, x0, 1.0)
     if start is not None and start > x0 and min(starts) > start - _ALIKE_MM:
         # The layout begins at the labels.
         return _moved(layout, together, start - x0, x0, (end - start) / (x1 - x0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecglift.models.strip import COLUMNS_PER_PX, STRIP_PX
+from ecglift.paper import Panel
 from ecglift.press.capture import Capture
 from ecglift.press.page import Page
 from ecglift.press.render import render
@@ -17,6 +19,7 @@ from ecglift.press.style import Style
 from ecglift.sheet import SHEET_PX_PER_MM
 
 CROP_PX: Final = 256
+_BEYOND: Final = 0.06  # share of crops beyond a row's ends
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,16 @@ def crowded(rng: np.random.Generator, style: Style) -> Style:
     return replace(style, rows_mm=rows, gain_mm_mv=style.gain_mm_mv * taller)
 
 
+def _crop_start(rng: np.random.Generator, row: Sequence[Panel], width_mm: float) -> float:
+    """Where a crop of the row begins, mm: mostly within it or across one of its ends; sometimes it shows hardly a line,
+    or none, since a strip reaches on over blank paper, and there the network has to say so."""
+    x0, x1 = row[0].x0_mm, row[-1].x1_mm
+    if rng.random() < _BEYOND:
+        out = float(rng.uniform(-8, 0.8 * width_mm))
+        return x0 - width_mm - out if rng.random() < 0.5 else x1 + out
+    return float(rng.uniform(x0 - 10, max(x1 - width_mm + 10, x0 - 9)))
+
+
 def draw_crop(rng: np.random.Generator, page: Page, px_per_mm: float = SHEET_PX_PER_MM) -> Crop:
     """A crop of one row of the page, seen through a quick stand-in for a scanner or a camera; ``px_per_mm``: of the
     strip."""
@@ -87,7 +100,7 @@ def draw_crop(rng: np.random.Generator, page: Page, px_per_mm: float = SHEET_PX_
     baselines = sorted({p.baseline_mm for p in page.layout.panels})
     pitch = min(np.diff(baselines), default=40.0)
     centre = row[0].baseline_mm + float(rng.normal(0, min(0.3 + 0.05 * pitch, 1.5)))
-    x0 = float(rng.uniform(row[0].x0_mm - 10, max(row[-1].x1_mm - width_mm + 10, row[0].x0_mm - 9)))
+    x0 = _crop_start(rng, row, width_mm)
     y0 = centre - height_mm / 2
     # Source resolutions whose pixels tile the crop exactly, 2.5 to 14 px/mm.
     per_mm = round(float(np.clip(np.exp(rng.normal(np.log(6.5), 0.4)), 2.75, 14)) * width_mm) / width_mm
@@ -197,7 +210,7 @@ def captured_crops(rng: np.random.Generator, taken: Capture, n: int, px_per_mm: 
             break
         row = rows[int(rng.integers(len(rows)))]
         centre_y = row[0].baseline_mm + float(rng.normal(0, min(0.3 + 0.05 * pitch, 1.5)))
-        x0 = float(rng.uniform(row[0].x0_mm - 8, max(row[-1].x1_mm - width_mm + 8, row[0].x0_mm - 7)))
+        x0 = _crop_start(rng, row, width_mm)
         corner, middle = np.array([x0, centre_y - height_mm / 2]), np.array([x0 + width_mm / 2, centre_y])
         error = np.eye(2) + rng.normal(0, 0.004, (2, 2))
         edges = np.array(

@@ -31,6 +31,7 @@ from ecglift.lattice.cells import (
 )
 from ecglift.lattice.contrast import Lines
 from ecglift.lattice.fields import smooth_field
+from ecglift.lattice.raster import find_raster
 
 STIFFNESSES: Final = (0.3, 1.0, 10.0, 100.0, 1e3, 1e4, 1e5, 1e6)
 """Candidates for the smoothness of the page, from crumpled to rigid; held-out cells choose. Softer ones follow moiré,
@@ -340,8 +341,12 @@ def _finished(lines: Lines, page_map: PageMap, region_px: Box, heavy: float) -> 
     px, trusted = page_map.to_px(centres), np.stack([_trusted(f.shift, w) for f, w in zip(found, weights, strict=True)])
     flat = fit_homography((centres - off).reshape(-1, 2), px.reshape(-1, 2), trusted.min(0).ravel() + 1e-6)
     bend = apply_homography(np.asarray(np.linalg.inv(flat), np.float64), px) - centres + off
-    finals = [_final_field(bend[..., k], trusted[k], k) for k in (0, 1)]
-    bent = np.stack([field for field, _ in finals], -1)
+    raster = find_raster(bend, trusted)
+    if raster is not None:  # the page is flat: its lines are off, not it
+        bend = bend - raster.lines
+    lens = raster.lens if raster is not None else np.zeros_like(bend)
+    finals = [_final_field(bend[..., k] - lens[..., k], trusted[k], k) for k in (0, 1)]
+    bent = lens + np.stack([field for field, _ in finals], -1)
     spreads = [spread for _, spread in finals]
     smooth = PageMap(
         flat,

@@ -31,7 +31,7 @@ from ecglift.lattice.cells import (
 )
 from ecglift.lattice.contrast import Lines
 from ecglift.lattice.fields import smooth_field
-from ecglift.lattice.raster import find_raster
+from ecglift.lattice.flat import find_flat
 
 STIFFNESSES: Final = (0.3, 1.0, 10.0, 100.0, 1e3, 1e4, 1e5, 1e6)
 """Candidates for the smoothness of the page, from crumpled to rigid; held-out cells choose. Softer ones follow moiré,
@@ -45,6 +45,9 @@ _ROUNDS: Final = 8
 
 _INK: Final = 0.3
 """Weight of the ink beside the waves that were seen in it."""
+
+_RIGID: Final = 1.02
+"""By how much a rigid flat page may miss the cells more than a field of half of them misses the others."""
 
 _FOLD_CELLS: Final = 1.2
 _FOLD_MM: Final = 0.3
@@ -290,9 +293,18 @@ def _trusted(shift: Array, weight: Array) -> Array:
     return np.asarray(trusted / (float(np.mean(trusted[trusted > 0])) if (trusted > 0).any() else 1.0))
 
 
-def _final_field(bend: Array, trusted: Array, axis: int) -> tuple[Array, Array]:
-    """The smooth field of the cells' distances ``bend`` from a flat page, and half the difference (rows, columns) of
-    the fields from either half of the cells.
+@dataclass(frozen=True)
+class _Final:
+    """A smooth ``field`` of the cells (rows, columns); ``spread``: half the difference of the fields from either half
+    of them; ``loss``: weighted sum of squares by which one half misses the other."""
+
+    field: Array
+    spread: Array
+    loss: float
+
+
+def _final_field(bend: Array, trusted: Array, axis: int) -> _Final:
+    """The smooth field of the cells' distances ``bend`` from a flat page.
 
     Each half of the cells tells how stiff the other half's field should be: a scan's is nearly rigid.
     """
@@ -311,7 +323,9 @@ def _final_field(bend: Array, trusted: Array, axis: int) -> tuple[Array, Array]:
         float(np.sum(trusted * np.square(left - other)))
         for other in (0.0, np.where(black, _detail(left, trusted * white), _detail(left, trusted * black)))
     )
-    return field + _detail(left, trusted) if folded < _FOLDED * rigid else field, spread
+    if folded < _FOLDED * rigid:
+        return _Final(field + _detail(left, trusted), spread, min(least, folded))
+    return _Final(field, spread, least)
 
 
 def _detail(left: Array, weight: Array) -> Array:
@@ -339,20 +353,25 @@ def _finished(lines: Lines, page_map: PageMap, region_px: Box, heavy: float) -> 
     # What is made smooth is the way from a flat page to here, not the last step: the steps before were less stiff.
     centres, off = cells.centres(), np.stack([f.shift for f in found], -1)
     px, trusted = page_map.to_px(centres), np.stack([_trusted(f.shift, w) for f, w in zip(found, weights, strict=True)])
-    flat = fit_homography((centres - off).reshape(-1, 2), px.reshape(-1, 2), trusted.min(0).ravel() + 1e-6)
-    bend = apply_homography(np.asarray(np.linalg.inv(flat), np.float64), px) - centres + off
-    raster = find_raster(bend, trusted)
-    if raster is not None:  # the page is flat: its lines are off, not it
-        bend = bend - raster.lines
-    lens = raster.lens if raster is not None else np.zeros_like(bend)
-    finals = [_final_field(bend[..., k] - lens[..., k], trusted[k], k) for k in (0, 1)]
-    bent = lens + np.stack([field for field, _ in finals], -1)
-    spreads = [spread for _, spread in finals]
+    plane = fit_homography((centres - off).reshape(-1, 2), px.reshape(-1, 2), trusted.min(0).ravel() + 1e-6)
+    back = np.asarray(np.linalg.inv(plane), np.float64)
+    bend = apply_homography(back, px) - centres + off
+    flat = find_flat(centres - off, px, plane, trusted, lines.shape)
+    if flat is not None:
+        bend = bend - flat.lines
+    finals = [_final_field(bend[..., k], trusted[k], k) for k in (0, 1)]
+    bent = np.stack([final.field for final in finals], -1)
+    if flat is not None:
+        rigid = apply_homography(back, flat.camera.to_px(centres)) - centres
+        loss = float(np.sum(trusted * np.square(np.moveaxis(bend - rigid, -1, 0))))
+        # A sheet that is not quite flat is better followed cell by cell, unless the cells' own lines are off.
+        if flat.rastered or loss < _RIGID * sum(final.loss for final in finals):
+            bent = rigid
     smooth = PageMap(
-        flat,
+        plane,
         (float(cells.x_mm[0]), float(cells.y_mm[0])),
         CELL_MM,
-        apply_homography(flat, centres + bent) - apply_homography(flat, centres),
+        apply_homography(plane, centres + bent) - apply_homography(plane, centres),
     )
     aligned = np.ones(cells.coverage.shape)
     for harmonics in cells.axes:
@@ -366,7 +385,7 @@ def _finished(lines: Lines, page_map: PageMap, region_px: Box, heavy: float) -> 
         _settled(smooth, centres, trust),
         strength,
         error,
-        np.stack(spreads, -1),
+        np.stack([final.spread for final in finals], -1),
         aligned,
         cells.coverage,
         cells.x_mm,

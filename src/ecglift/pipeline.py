@@ -247,12 +247,12 @@ def _rectify(settings: Settings, page: SourcePage, grid: Grid) -> Sheet:
     return rectify(page.image, grid.map, grid.bounds_mm)
 
 
-def _layout(settings: Settings, sheet: Sheet) -> SheetReading:
+def _layout(settings: Settings, grid: Grid, sheet: Sheet) -> SheetReading:
     from ecglift.reading.surroundings import without_surroundings
     from ecglift.stages.layout import LayoutSettings, find_layout
 
     return find_layout(
-        without_surroundings(sheet),
+        without_surroundings(sheet, grid.grid_mm if grid.how == "grid" else None),
         LayoutSettings(settings.layout, settings.speed_mm_s, settings.gain_mm_mv),
     )
 
@@ -335,7 +335,7 @@ LINES: Final[Mapping[Road, tuple[Step, ...]]] = {
         Step("orient", _orient, ("page",), ("orientation",)),
         Step("grid", _grid, ("page", "orientation"), ("grid",)),
         Step("rectify", _rectify, ("page", "grid"), ("sheet",)),
-        Step("layout", _layout, ("sheet",), ("reading",)),
+        Step("layout", _layout, ("grid", "sheet"), ("reading",)),
         Step("trace", _trace, ("sheet", "reading"), ("placed", "traces")),
         *_TO_MILLIVOLTS,
     ),

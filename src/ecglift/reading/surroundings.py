@@ -28,9 +28,10 @@ _PX_PER_MM: Final = 2.0
 """At this scale the 1 mm grid is gone."""
 
 
-def without_surroundings(sheet: Sheet) -> Sheet:
+def without_surroundings(sheet: Sheet, grid_mm: tuple[float, float, float, float] | None = None) -> Sheet:
     """``sheet`` with textures that reach its edge (a carpet, gravel, a moiré) in paper colour; the sheet itself,
-    unchanged, where there are none."""
+    unchanged, where there are none. ``grid_mm``: x0, y0, x1, y1 of what is paper whatever it looks like: a bold grid in
+    bright light is a texture, too."""
     size = tuple(max(round(n * _PX_PER_MM / sheet.px_per_mm), 1) for n in sheet.seen.shape[::-1])
     grey = cv2.resize(cv2.cvtColor(sheet.rgb, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA).astype(
         np.float32
@@ -57,10 +58,15 @@ def without_surroundings(sheet: Sheet) -> Sheet:
     _, pieces = cv2.connectedComponents(cv2.morphologyEx(closed, cv2.MORPH_OPEN, thick))
     inner = slice(2 * len(thick), -2 * len(thick))
     outside = (pieces == pieces[0, 0])[inner, inner].astype(np.uint8)
-    if (outside & seen).mean() < 0.01:
+    paper = np.zeros_like(outside)
+    if grid_mm is not None:
+        origin = np.array([sheet.origin_mm, sheet.origin_mm])
+        (x0, y0), (x1, y1) = np.round((np.reshape(grid_mm, (2, 2)) - origin) * _PX_PER_MM).astype(int).clip(0)
+        paper[y0:y1, x0:x1] = 1
+    if (outside & seen & (1 - paper)).mean() < 0.01:
         return sheet
     # Near the paper's edge half of the window is calm: the texture reaches a little further than that.
-    outside = cv2.dilate(outside, np.ones((around // 2, around // 2), np.uint8))
+    outside = cv2.dilate(outside, np.ones((around // 2, around // 2), np.uint8)) & (1 - paper)
     mask = cv2.resize(outside, sheet.seen.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0
     rgb = sheet.rgb.copy()
     rgb[mask] = np.median(rgb[::8, ::8][~mask[::8, ::8]], axis=0).astype(np.uint8)

@@ -335,7 +335,15 @@ def _captured(rng: np.random.Generator, page: Page, box: Box, size_mm: tuple[int
     per_mm = SHEET_PX_PER_MM * size_mm[0] / (box[2] - box[0])
     half = 0.5 / per_mm
     flat = rectify(taken.image, taken.map, (box[0] + half, box[1] + half, box[2] + half, box[3] + half), per_mm)
-    sheet = without_surroundings(replace(flat, px_per_mm=SHEET_PX_PER_MM))
+    wider = per_mm / SHEET_PX_PER_MM
+    left, top = flat.origin_mm
+    paper = (
+        left - wider * left,
+        top - wider * top,
+        left + wider * (page.width_mm - left),
+        top + wider * (page.height_mm - top),
+    )
+    sheet = without_surroundings(replace(flat, px_per_mm=SHEET_PX_PER_MM), paper)
     image = network_image(sheet)[: size_mm[1] * 4, : size_mm[0] * 4]
     return image, cv2.resize(sheet.seen.astype(np.uint8), size_mm, interpolation=cv2.INTER_AREA) > 0
 

@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ecglift.models.tempo import BANDS, EDGES_PER_MM, features
+from ecglift.models.tempo import BANDS, EDGES_PER_MM, FEATURES, LAGS_MM, features
 from ecglift.paper import Layout, Panel
 from ecglift.press.patients import simulate
 from ecglift.sheet import Trace
-from ecglift.stages.tempo import at_speed, find_tempo
+from ecglift.stages.tempo import _runs, at_speed, find_tempo
 
 STEP_MM = 1 / 16
 
@@ -71,24 +71,51 @@ def test_speed_there_and_back_is_the_same() -> None:
 def test_features_know_no_gain_and_no_place_and_no_step() -> None:
     x_mm = np.arange(0, 100, STEP_MM)
     line = np.sin(2 * np.pi * x_mm / 3.3) + 0.2 * np.sin(2 * np.pi * x_mm / 0.9)
-    one, two = features([line], STEP_MM), features([5 - 3 * line], STEP_MM)
+    one, two = features([line], [line], STEP_MM), features([5 - 3 * line], [5 - 3 * line], STEP_MM)
     assert one is not None
     assert two is not None
-    assert one.shape == (BANDS,)
+    assert one.shape == (FEATURES,)
     np.testing.assert_allclose(one, two, atol=1e-5)
     # Most of the steepness of 0.2 mm at 0.9 mm and of 1 mm at 3.3 mm is in these two bands.
-    top = np.argsort(one)[-2:]
+    top = np.argsort(one[:BANDS])[-2:]
     assert set(top) == {int(np.searchsorted(EDGES_PER_MM, 1 / wave)) - 1 for wave in (3.3, 0.9)}
-    coarse = features([line[::2]], 2 * STEP_MM)
+    coarse = features([line[::2]], [line[::2]], 2 * STEP_MM)
     assert coarse is not None
-    np.testing.assert_allclose(np.sort(coarse)[-2:], np.sort(one)[-2:], atol=0.1)
+    np.testing.assert_allclose(np.sort(coarse[:BANDS])[-2:], np.sort(one[:BANDS])[-2:], atol=0.1)
+
+
+def test_beats_return_after_as_many_mm_as_they_are_apart() -> None:
+    x_mm = np.arange(0, 250, STEP_MM)
+    beats = 8 * np.exp(-0.5 * np.square(((x_mm % 24.0) - 9) / 0.4))
+    beats[:700] = np.nan
+    seen = features([beats], [beats, beats[:900]], STEP_MM)
+    assert seen is not None
+    returns = seen[BANDS:]
+    beat, half = (returns[np.argmin(np.abs(LAGS_MM - lag))] for lag in (24, 16))
+    assert beat > half + 0.4
+    # As far as no line reaches, nothing is said.
+    short = features([beats[700:1500]], [beats[700:1500]], STEP_MM)
+    assert short is not None
+    assert (short[BANDS:][LAGS_MM > 50] == 0).all()
+
+
+def test_columns_recorded_together_are_lines_of_their_own() -> None:
+    layout, traces = printed(25.0)
+    panel, half = layout.panels[0], traces[0].x_mm[-1] / 2
+    first = replace(panel, x1_mm=half)
+    ways = {}
+    for start_s in (0.0, half / 25.0):
+        after = replace(panel, column=1, x0_mm=half, start_s=start_s)
+        ways[start_s] = _runs(replace(layout, panels=(first, after)), {0: traces[0]})
+    assert [len(runs) for runs in ways.values()] == [2, 1]
+    assert len(ways[half / 25.0][0]) == len(traces[0].x_mm)
 
 
 def test_too_little_of_a_line_says_nothing() -> None:
     line = np.sin(np.arange(1000) / 7.0)
     line[::200] = np.nan
-    assert features([line], STEP_MM) is None
-    assert features([np.zeros(1000)], STEP_MM) is None
-    assert features([], STEP_MM) is None
+    assert features([line], [line], STEP_MM) is None
+    assert features([np.zeros(1000)], [np.zeros(1000)], STEP_MM) is None
+    assert features([], [], STEP_MM) is None
     layout, _ = printed(25.0)
     assert find_tempo(layout, ()).log_p == ()

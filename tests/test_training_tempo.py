@@ -18,7 +18,7 @@ pytestmark = pytest.mark.train
 def test_twice_the_speed_is_twice_the_paper() -> None:
     mv = np.zeros((12, 1000), np.float32)
     longest = {
-        speed: max(len(line) for seed in range(20) for line in on_paper(np.random.default_rng(seed), mv, 500.0, speed))
+        speed: max(len(run) for seed in range(20) for run in on_paper(np.random.default_rng(seed), mv, 500.0, speed)[1])
         for speed in (12.5, 50.0)
     }
     assert longest == {12.5: int(2 * 12.5 / STEP_MM), 50.0: int(2 * 50 / STEP_MM)}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ecglift.models.runtime import load
 from ecglift.models.tempo import features
@@ -22,8 +24,8 @@ _MOST: Final = 8.0
 """What the lines can say at the most, in nats: as much as print that is read without doubt."""
 _MARGIN: Final = 0.5
 """Nats by which another speed must be likelier than the one that the sheet was read with."""
-_MANY: Final = 4
-"""Fewer lines than this say less: a single lead of an unusual heart misled by 8 nats."""
+_MANY: Final = 2
+"""A single line says half of what it seems to: on its own an unusual heart is all there is."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def find_tempo(layout: Layout, traces: tuple[Trace, ...], log_odds: tuple[float,
     if not lines:
         return Tempo(layout)
     step_mm = float(np.median([np.diff(trace.x_mm).mean() for trace in by_row.values()]))
-    seen = features(lines, step_mm)
+    seen = features(lines, _runs(layout, by_row), step_mm)
     if seen is None:
         return Tempo(layout)
     log_p = load("tempo").run({"features": seen[None]})["speed"][0].astype(float)
@@ -70,6 +72,21 @@ def find_tempo(layout: Layout, traces: tuple[Trace, ...], log_odds: tuple[float,
         text = f"{layout.speed_mm_s:g} mm/s is used, but the lines have the shape of {SPEEDS_MM_S[likely]:g} mm/s;"
         return Tempo(layout, said, (Problem("speed-conflict", STAGE, f"{text} check with --speed"),))
     return Tempo(layout, said)
+
+
+def _runs(layout: Layout, by_row: Mapping[int, Trace]) -> list[NDArray[np.float64]]:
+    """Heights of the rows' lines as far as they go on in time: columns recorded together are lines of their own."""
+    runs = []
+    for row in layout.rows():
+        if (trace := by_row.get(row[0].row)) is None:
+            continue
+        first = row[0]
+        for panel, after in zip(row, (*row[1:], None), strict=True):
+            goes_on = after is not None and after.start_s > panel.start_s
+            if not goes_on:
+                runs.append(trace.y_mm[(trace.x_mm >= first.x0_mm) & (trace.x_mm <= panel.x1_mm)])
+                first = after if after is not None else first
+    return runs
 
 
 def at_speed(layout: Layout, speed_mm_s: float) -> Layout:

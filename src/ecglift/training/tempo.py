@@ -18,15 +18,18 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ecglift.models.tempo import BANDS, features
+from ecglift.models.tempo import FEATURES, features
 from ecglift.paper import SPEEDS_MM_S
 from ecglift.training.command import parser_for, recipe_of, signals_of
 from ecglift.training.export import write_onnx
 from ecglift.training.signals import Signals
 
 STEP_MM = 1 / 16
-_COLUMNS_MM = (60.0, 62.5, 62.5, 75.0, 125.0, 125.0, 200.0, 250.0)
-_LEADS = (12, 12, 12, 6, 3, 1)
+_SHEETS = (
+    *((3, 4, 62.5), (3, 4, 60.0), (6, 2, 125.0), (12, 1, 250.0), (6, 1, 250.0)),
+    *((3, 1, 250.0), (2, 1, 200.0), (1, 1, 250.0), (1, 1, 125.0)),
+)
+"""Rows, columns and their width in mm of the sheets that are printed, all as often."""
 
 
 @dataclass(frozen=True)
@@ -34,27 +37,27 @@ class Recipe:
     """How to train. ``pieces``, ``held_out``: printed per speed to train and to validate; ``simulated``: share of
     simulated patients."""
 
-    pieces: int = 4000
+    pieces: int = 8000
     held_out: int = 1200
-    simulated: float = 0.2
-    steps: int = 3000
+    simulated: float = 0.25
+    steps: int = 5000
     batch: int = 256
     rate: float = 3e-3
-    weight_decay: float = 0.3
+    weight_decay: float = 1.0
     seed: int = 0
 
 
 class TempoNetwork(nn.Module):  # type: ignore[misc]
-    """Features (n, BANDS) → log chances (n, speeds).
+    """Features (n, FEATURES) → log chances (n, speeds).
 
-    Measured on 3,600 held-out pieces: without the hidden layer 94.0 % right and 0.18 nats, with it 95.2 % and 0.13.
+    Measured on 2,400 held-out sheets: by the spectrum alone 94.1 % right and 0.17 nats, with the beats 97 % and 0.08.
     """
 
-    def __init__(self, width: int = 64) -> None:
+    def __init__(self, width: int = 96) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.zeros(BANDS))
-        self.register_buffer("deviation", torch.ones(BANDS))
-        self.first = nn.Linear(2 * BANDS, width)
+        self.register_buffer("mean", torch.zeros(FEATURES))
+        self.register_buffer("deviation", torch.ones(FEATURES))
+        self.first = nn.Linear(2 * FEATURES, width)
         self.last = nn.Linear(width, len(SPEEDS_MM_S))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -66,28 +69,36 @@ class TempoNetwork(nn.Module):  # type: ignore[misc]
 
 def on_paper(
     rng: np.random.Generator, mv: NDArray[np.float32], fs_hz: float, speed_mm_s: float
-) -> list[NDArray[np.float64]]:
-    """Some leads of a record (12, samples) as lines at columns STEP_MM apart, with what a trace has of errors."""
-    width_mm = min(float(rng.choice(_COLUMNS_MM)), mv.shape[1] / fs_hz * speed_mm_s)
-    n = int(width_mm / STEP_MM)
-    seconds = np.arange(n) * STEP_MM / speed_mm_s
+) -> tuple[list[NDArray[np.float64]], list[NDArray[np.float64]]]:
+    """A sheet's panels and its rows, as heights at columns STEP_MM apart, of a record (12, samples), with what a trace
+    has of errors."""
+    rows, columns, width_mm = _SHEETS[int(rng.integers(len(_SHEETS)))]
+    length_mm = min(columns * width_mm, mv.shape[1] / fs_hz * speed_mm_s)
+    n = int(length_mm / STEP_MM)
+    seconds = rng.uniform(0, mv.shape[1] / fs_hz - length_mm / speed_mm_s) + np.arange(n) * STEP_MM / speed_mm_s
     size = np.exp(rng.uniform(np.log(0.002), np.log(0.03)))
     reach = int(rng.integers(2, 12))
     smooth = int(rng.integers(2, 10)) if rng.random() < 0.3 else 0
-    lines = []
-    for lead in rng.permutation(12)[: int(rng.choice(_LEADS))]:
-        first = rng.uniform(0, mv.shape[1] / fs_hz - width_mm / speed_mm_s)
-        line = np.interp((first + seconds) * fs_hz, np.arange(mv.shape[1]), mv[lead])
-        error = np.convolve(rng.normal(0, size, n + reach - 1), np.ones(reach) / np.sqrt(reach), "valid")
-        line = line + error
+    leads, edges = rng.permutation(12), np.linspace(0, n, columns + 1).astype(int)
+    panels, runs = [], []
+    for row in range(rows):
+        shown = [leads[(row * columns + column) % 12] for column in range(columns)]
+        line = np.concatenate(
+            [
+                np.interp(seconds[a:b] * fs_hz, np.arange(mv.shape[1]), mv[lead])
+                for lead, a, b in zip(shown, edges[:-1], edges[1:], strict=True)
+            ]
+        )
+        line = line + np.convolve(rng.normal(0, size, n + reach - 1), np.ones(reach) / np.sqrt(reach), "valid")
         if smooth:
             line = np.convolve(np.pad(line, smooth, mode="edge"), np.ones(smooth) / smooth, "same")[smooth:-smooth]
-        lines.append(line)
-    return lines
+        runs.append(line)
+        panels += np.split(line, edges[1:-1])
+    return panels, runs
 
 
 def examples(signals: Signals, pieces: int, simulated: float, seed: int) -> tuple[Tensor, Tensor]:
-    """Features (n, BANDS) and indices of speeds (n,) of about ``pieces`` printed pieces per speed."""
+    """Features (n, FEATURES) and indices of speeds (n,) of about ``pieces`` printed pieces per speed."""
     rng = np.random.default_rng(seed)
     none = Signals(signals.mv[:0], signals.fs_hz)
     x, y = [], []
@@ -97,7 +108,7 @@ def examples(signals: Signals, pieces: int, simulated: float, seed: int) -> tupl
             mv = none.draw(rng)
         else:
             mv = signals.mv[int(rng.integers(len(signals.mv)))]
-        seen = features(on_paper(rng, mv, signals.fs_hz, SPEEDS_MM_S[speed]), STEP_MM)
+        seen = features(*on_paper(rng, mv, signals.fs_hz, SPEEDS_MM_S[speed]), STEP_MM)
         if seen is not None and np.isfinite(seen).all():
             x.append(seen)
             y.append(speed)
@@ -105,7 +116,7 @@ def examples(signals: Signals, pieces: int, simulated: float, seed: int) -> tupl
 
 
 def fit(x: Tensor, y: Tensor, recipe: Recipe) -> TempoNetwork:
-    """The network that tells speeds ``y`` (n,) from features ``x`` (n, BANDS)."""
+    """The network that tells speeds ``y`` (n,) from features ``x`` (n, FEATURES)."""
     torch.manual_seed(recipe.seed)
     model = TempoNetwork()
     model.mean.copy_(x.mean(dim=0))
@@ -149,7 +160,7 @@ def train(signals: Signals, held_out: Signals, out: Path, recipe: Recipe) -> dic
 
 
 def export(model: TempoNetwork, example: Tensor, path: Path) -> None:
-    """Write ``path`` and compare it with torch on ``example`` (n, BANDS)."""
+    """Write ``path`` and compare it with torch on ``example`` (n, FEATURES)."""
     axes = {"features": {0: "n"}, "speed": {0: "n"}}
     want, got = write_onnx(model, example, path, ["speed"], axes, "features")
     if (worst := float((want[0] - got[0]).abs().max())) > 1e-3:

@@ -11,7 +11,7 @@ from ecglift.leads import LEADS, polarity
 from ecglift.paper import TEMPLATES, Layout, Panel
 from ecglift.press.patients import simulate
 from ecglift.sheet import Trace
-from ecglift.stages.names import find_names
+from ecglift.stages.names import _alike, find_names
 
 STEP_MM = 1 / 16
 MV = simulate(np.random.default_rng(3), fs_hz=500.0).mv
@@ -49,6 +49,19 @@ def test_a_misread_strip_is_renamed_and_said(strip: str, named: str) -> None:
 def test_a_strip_that_was_read_well_keeps_its_name(lead: str) -> None:
     layout, traces = printed(lead, lead)
     assert find_names(layout, traces).layout is layout
+
+
+def test_gaps_between_columns_are_no_time() -> None:
+    """A strip runs on where its columns are 2 mm apart: by the paper it had resembled another lead."""
+    layout, traces = printed("II", "II")
+    lead = layout.panels[1]
+    moved = replace(lead, x0_mm=lead.x0_mm + 2, x1_mm=lead.x1_mm + 2)
+    apart = tuple(replace(t, x_mm=t.x_mm + 2 * (t.row < 3)) for t in traces)
+    strip = layout.panels[-1]
+    by_row = {trace.row: trace for trace in apart}
+    assert _alike(strip, replace(moved, start_s=lead.start_s), by_row, 25.0) == pytest.approx(
+        _alike(strip, lead, {t.row: t for t in traces}, 25.0), abs=0.01
+    )
 
 
 def test_where_nothing_can_be_compared_nothing_is_renamed() -> None:

@@ -43,7 +43,7 @@ def placed(layout: Layout, reads: Sequence[RowRead]) -> Layout:
     """``layout`` with its columns moved, or made longer or shorter together, to where the lines of its rows, ``reads``
     in their order, begin and end. What is right to 0.3 mm, or is not seen alike on most rows, stays as it was."""
     seen = [line_span(read) for read in reads]
-    layout = _touching(_in_line(layout, seen), reads)
+    layout = _touching(_in_line(layout, seen, reads), reads)
     rows = layout.rows()
     widest = max(len(row) for row in rows)
     x0 = float(np.median([row[0].x0_mm for row in rows if len(row) == widest]))
@@ -83,15 +83,16 @@ def placed(layout: Layout, reads: Sequence[RowRead]) -> Layout:
     return _moved(layout, together, later, x0, 1.0) if 0 < later < _SHIFT_MM else layout
 
 
-def _in_line(layout: Layout, spans: Sequence[tuple[float | None, float | None]]) -> Layout:
+def _in_line(layout: Layout, spans: Sequence[tuple[float | None, float | None]], reads: Sequence[RowRead]) -> Layout:
     """``layout`` without a row that reaches out alone, to a label or a pulse, where its line begins and ends with the
-    others'. ``spans``: of every row's line, see :func:`line_span`."""
+    others' or is not seen all the way to there. ``spans``: of every row's line, see :func:`line_span`."""
     rows = layout.rows()
     x0, x1 = float(np.median([row[0].x0_mm for row in rows])), float(np.median([row[-1].x1_mm for row in rows]))
     changed: dict[Panel, Panel] = {}
-    for row, (start, end) in zip(rows, spans, strict=True):
+    for row, (start, end), read in zip(rows, spans, reads, strict=True):
         first, last = row[0], row[-1]
-        if start is not None and x0 - first.x0_mm > _NEAR_MM and abs(start - x0) < 2 * _NEAR_MM:
+        begins = start is not None and abs(start - x0) < 2 * _NEAR_MM
+        if x0 - first.x0_mm > _NEAR_MM and (begins or not _runs_through(read, first.x0_mm, x0)):
             changed[first] = replace(first, x0_mm=x0)
         last = changed.get(last, last)
         if end is not None and last.x1_mm - x1 > _NEAR_MM and abs(end - x1) < 2 * _NEAR_MM:

@@ -28,6 +28,8 @@ _BETTER_DB: Final = 6.0
 and the difference between the two."""
 _MAX_LAG_MM: Final = 0.5
 _LEAST_MM: Final = 20.0
+_JOINT_MM: Final = 1.0
+"""So much of a column at either end may show the next one's line, or a separator."""
 _SURE_MM: Final = 1.0
 
 
@@ -43,8 +45,9 @@ def find_names(layout: Layout, traces: tuple[Trace, ...], keep_order: bool = Fal
     """``layout`` with other names where the lines clearly contradict those that were read.
 
     Standard and Cabrera order are told apart by the relations of the limb leads that share a column. A rhythm strip is
-    compared with the short leads over the same piece of paper, which is the same time; on sheets whose columns all show
-    one time it is compared with none. ``keep_order``: the arrangement was told, only strips are looked at.
+    compared with the short leads over the same piece of paper, or the same time where gaps part the columns; on sheets
+    whose columns all show one time it is compared with none. ``keep_order``: the arrangement was told, only strips are
+    looked at.
     """
     by_row = {trace.row: trace for trace in traces if len(trace.x_mm) > 1}
     ordered, problems = (layout, ()) if keep_order else _ordered(layout, by_row)
@@ -53,7 +56,7 @@ def find_names(layout: Layout, traces: tuple[Trace, ...], keep_order: bool = Fal
         return Names(ordered, problems)
     panels = []
     for panel in ordered.panels:
-        name = _shown(panel, short, by_row) if panel.rhythm and panel.row in by_row else None
+        name = _shown(panel, short, by_row, ordered.speed_mm_s) if panel.rhythm and panel.row in by_row else None
         if name is not None:
             text = f"a rhythm strip was read as {panel.lead}, but its line is that of {name.lead}; it is named so"
             problems = (*problems, Problem("strip-renamed", STAGE, text))
@@ -119,9 +122,9 @@ def _sure_mv(trace: Trace, panel: Panel, along_mm: Floats) -> Floats:
     return np.where(near, panel.polarity * (panel.baseline_mm - y) / panel.gain_mm_mv, np.nan)
 
 
-def _shown(strip: Panel, short: list[Panel], by_row: dict[int, Trace]) -> Panel | None:
+def _shown(strip: Panel, short: list[Panel], by_row: dict[int, Trace], speed_mm_s: float) -> Panel | None:
     """The short lead that the strip shows, if it is clearly not the one it is named."""
-    alike = {p: _correlation(by_row[strip.row], by_row[p.row], p) for p in short if p.row != strip.row}
+    alike = {p: _alike(strip, p, by_row, speed_mm_s) for p in short if p.row != strip.row}
     alike = {p: c for p, c in alike.items() if np.isfinite(c)}
     named = [c for p, c in alike.items() if p.lead == strip.lead]
     if not named:
@@ -131,10 +134,17 @@ def _shown(strip: Panel, short: list[Panel], by_row: dict[int, Trace]) -> Panel 
     return best if alike[best] > _SAME and clearly else None
 
 
-def _correlation(strip: Trace, lead: Trace, panel: Panel) -> float:
-    """Correlation of two rows' lines over ``panel``'s piece of the paper, at the best small shift; NaN where too little
-    of both is sure."""
-    inside = (lead.x_mm >= panel.x0_mm) & (lead.x_mm <= panel.x1_mm)
+def _alike(strip: Panel, lead: Panel, by_row: dict[int, Trace], speed_mm_s: float) -> float:
+    """Correlation of a strip with a short lead; NaN where too little of both is sure."""
+    same_time = strip.x0_mm + (lead.start_s - strip.start_s) * speed_mm_s - lead.x0_mm
+    on_paper, in_time = (_correlation(by_row[strip.row], by_row[lead.row], lead, by_mm) for by_mm in (0.0, same_time))
+    return float(np.fmax(on_paper, in_time))
+
+
+def _correlation(strip: Trace, lead: Trace, panel: Panel, by_mm: float) -> float:
+    """Correlation of ``panel``'s line with the strip's ``by_mm`` farther right, at the best small shift; NaN where too
+    little of both is sure."""
+    inside = (lead.x_mm >= panel.x0_mm + _JOINT_MM) & (lead.x_mm <= panel.x1_mm - _JOINT_MM)
     x, y = lead.x_mm[inside], lead.y_mm[inside]
     y = np.where(lead.sigma_mm[inside] < _SURE_MM, y, np.nan)
     known = np.isfinite(strip.y_mm) & (strip.sigma_mm < _SURE_MM)
@@ -143,7 +153,7 @@ def _correlation(strip: Trace, lead: Trace, panel: Panel) -> float:
     step = float(np.diff(x).mean())
     near = np.interp(x, strip.x_mm, known.astype(float)) > 0.5
     best = float("nan")
-    for lag_mm in np.arange(-_MAX_LAG_MM, _MAX_LAG_MM + step, step):
+    for lag_mm in by_mm + np.arange(-_MAX_LAG_MM, _MAX_LAG_MM + step, step):
         other = np.interp(x + lag_mm, strip.x_mm[known], strip.y_mm[known])
         both = np.isfinite(y) & near
         if both.sum() * step < _LEAST_MM or np.ptp(y[both]) == 0 or np.ptp(other[both]) == 0:

@@ -31,7 +31,11 @@ _NEAR_MM: Final = 0.3
 """A layout whose end is as near as this stays as it is: its columns stand on grid lines and last whole seconds."""
 _SHIFT_MM: Final = 1.5
 _LENGTH_MM: Final = 0.5
-"""How far a layout is moved at the most, and by how much its length and the lines' may differ to be the same."""
+_LENGTH_SHARE: Final = 0.0025
+"""How far a layout is moved at the most, and by how much its length and the lines' may differ to be the same: so many
+mm, or that share of a long row."""
+_EXACT_MM: Final = 0.15
+"""Rows that all begin within so much of each other begin there."""
 _SHORTER_MM: Final = 8.0
 """By how much rows may be shorter or longer than the layout says."""
 _ALIKE_MM: Final = 0.5
@@ -59,9 +63,10 @@ def placed(layout: Layout, reads: Sequence[RowRead]) -> Layout:
     if abs(later) <= _NEAR_MM:
         return layout
     whole = round((end - start) / layout.speed_mm_s) * layout.speed_mm_s if start is not None else 0.0
-    if start is not None and whole > 0 and abs(end - start - whole) < _LENGTH_MM:
+    if start is not None and whole > 0 and abs(end - start - whole) < max(_LENGTH_MM, _LENGTH_SHARE * whole):
         # Tall lines seem to end half a millimetre early: where they begin as they should, only their length is another.
-        shift = 0.0 if abs(start - x0) < _NEAR_MM else 0.5 * (start + end - whole) - x0
+        exact = len(starts) == len(spans) > 1 and np.ptp(starts) < _EXACT_MM
+        shift = 0.0 if abs(start - x0) < _NEAR_MM else (start if exact else 0.5 * (start + end - whole)) - x0
         return _moved(layout, together, shift, x0, whole / (x1 - x0))
     if start is not None and abs((end - start) - (x1 - x0)) < _NEAR_MM:
         # As long as it was thought to be, only elsewhere.

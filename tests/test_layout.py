@@ -17,7 +17,8 @@ from ecglift.press.page import Page
 from ecglift.press.style import Style, random_style
 from ecglift.problem import StageError
 from ecglift.reading.marks import WordReader
-from ecglift.stages.layout import LayoutSettings, SheetReading, interpret
+from ecglift.sheet import Sheet
+from ecglift.stages.layout import LayoutSettings, SheetReading, _in_grey, interpret
 
 
 def _style(template: str, seed: int = 3) -> Style:
@@ -213,3 +214,14 @@ def test_sheet_without_rows_is_refused() -> None:
 def test_wrong_settings_are_named(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         LayoutSettings(**wrong)  # type: ignore[arg-type]
+
+
+def test_a_sheet_in_grey_has_bright_paper_and_keeps_its_ink() -> None:
+    rgb = np.full((160, 160, 3), (90, 120, 145), np.uint8)
+    rgb[76:84] = (20, 25, 30)
+    grey = _in_grey(Sheet(rgb, np.ones((160, 160), bool)))
+    assert np.ptp(grey.rgb, axis=2).max() == 0
+    assert grey.rgb[10, 10, 0] == pytest.approx(225, abs=2)
+    assert grey.rgb[80, 10, 0] < 60
+    unseen = Sheet(rgb, np.zeros((160, 160), bool))
+    assert _in_grey(unseen).rgb.shape == rgb.shape

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
+import cv2
 import numpy as np
 
 from ecglift.leads import CHEST_LEADS, polarity
@@ -71,6 +72,8 @@ _OUTSIDE_MM: Final = 1.5
 """A row with one panel that reaches this far beyond the others has ends of its own."""
 _LEAST_TOGETHER: Final = 0.1
 """Least chance of either answer that the network is believed about columns of the same seconds; the lines say more."""
+_PAPER_GREY: Final = 225.0
+"""Grey level of paper in a sheet that is looked at without its colours."""
 _SPEED_ALONE: Final = 0.4
 _GAIN_ALONE: Final = 0.7
 """What the chance of a printed speed or gain is worth without the other one on its line. More is read as a speed: names
@@ -134,6 +137,11 @@ def find_layout(sheet: Sheet, settings: LayoutSettings | None = None) -> SheetRe
     """The reading of a flat sheet. StageError when it is no ECG on paper, mirrored, or without rows of traces."""
     settings = settings or LayoutSettings()
     look = _upright(sheet, settings)
+    if _custom(look, settings):
+        # Colours mislead: rows under a screen's moiré, on dark blue, are seen in grey.
+        other = _upright(_in_grey(sheet), settings)
+        if not _custom(other, settings) and _score(other) > _score(look):
+            look = other
     pulses = measured(turn_sheet(sheet, look.turns), find_pulses(look.answer))
     reading = interpret(look.answer, look.words, settings, pulses, look.arranged)
     unread = {"leads-unread", "leads-assumed"} & {p.code for p in reading.problems}
@@ -160,6 +168,24 @@ class _Look:
     answer: SheetMap
     words: WordReader
     arranged: _Arranged | None
+
+
+def _custom(look: _Look, settings: LayoutSettings) -> bool:
+    """Whether no usual arrangement fits what was seen, though none was given."""
+    return look.arranged is not None and not settings.names and look.arranged.hypotheses[0].name == CUSTOM
+
+
+def _score(look: _Look) -> float:
+    """Log-evidence for the best arrangement."""
+    return look.arranged.hypotheses[0].log_score if look.arranged is not None else -np.inf
+
+
+def _in_grey(sheet: Sheet) -> Sheet:
+    """``sheet`` without its colours, its paper bright."""
+    grey = cv2.cvtColor(sheet.rgb, cv2.COLOR_RGB2GRAY)
+    small = grey[::8, ::8][sheet.seen[::8, ::8]]
+    gain = float(np.clip(_PAPER_GREY / max(float(np.median(small)), 1.0), 1.0, 2.5)) if small.size else 1.0
+    return replace(sheet, rgb=np.asarray(cv2.merge([cv2.convertScaleAbs(grey, alpha=gain)] * 3), np.uint8))
 
 
 def interpret(

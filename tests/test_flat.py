@@ -67,3 +67,9 @@ def test_stains_and_what_is_hidden_do_not_matter() -> None:
     assert flat is not None
     assert flat.rastered
     assert _miss_mm(flat, np.s_[:, 4:]) < 0.02
+
+
+def test_from_a_few_cells_nothing_is_told() -> None:
+    trust = np.zeros((2, 40, 52))
+    trust[:, 10:14, 10:14] = 1.0
+    assert _found(np.zeros_like(CENTRES), trust=trust) is None

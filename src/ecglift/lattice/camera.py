@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ecglift.geometry import apply_homography
+from ecglift.lattice.cells import Array
 
-Array = NDArray[np.float64]
-
-_MIDDLE = 0.1
+_MIDDLE: Final = 0.1
 """How far, root mean square in half diagonals, a lens's middle lies from the picture's: pictures are cropped."""
 
 
@@ -48,7 +47,7 @@ def fit_camera(mm: Array, px: Array, weight: Array, plane: Array, shape: tuple[i
     """The camera that sees the lines of a page's cells, which belong at ``mm`` (rows, columns, 2), at ``px``.
 
     Least squares in the page's frame, with ``weight`` (2, rows, columns). What whole lines have in common counts
-    ``shared`` (2,), 0 to 1, as much as the rest. ``plane``: (3, 3) mm → px to begin with; ``shape``: of the picture.
+    ``shared``, 0 to 1, as much as the rest. ``plane``: (3, 3) mm → px to begin with; ``shape``: of the picture.
     """
     from scipy.optimize import least_squares
 

@@ -15,12 +15,10 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ecglift.geometry import apply_homography
 from ecglift.lattice.camera import Camera, fit_camera, whole_lines
-
-Array = NDArray[np.float64]
+from ecglift.lattice.cells import Array
 
 _FLAT_MM: Final = 0.04
 """What may be left on a flat page beside whole lines, root mean square. Bent paper leaves 0.06 and more."""
@@ -38,6 +36,8 @@ _SHARED: Final = 0.5
 error is one, however many cells show it, but it alone knows of the scales."""
 
 _ROUNDS: Final = 4
+_FEW_CELLS: Final = 40
+"""From fewer cells nobody can tell."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,8 @@ def find_flat(mm: Array, px: Array, plane: Array, trust: Array, shape: tuple[int
     """
     back = np.asarray(np.linalg.inv(plane), np.float64)
     seen = apply_homography(back, px)
+    if np.count_nonzero(trust.min(0) > 0) < _FEW_CELLS or not np.isfinite(seen).all():
+        return None
     if not _looks_flat(np.moveaxis(seen - mm, -1, 0), trust):
         return None
     camera, weight, lines = fit_camera(mm, px, trust, plane, shape, _SHARED), trust, np.zeros_like(trust)

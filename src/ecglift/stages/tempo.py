@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -50,7 +51,7 @@ def find_tempo(layout: Layout, traces: tuple[Trace, ...], log_odds: tuple[float,
     lines = []
     for panel in layout.panels:
         if (trace := by_row.get(panel.row)) is not None:
-            lines.append(trace.y_mm[(trace.x_mm >= panel.x0_mm) & (trace.x_mm <= panel.x1_mm)])
+            lines.append(_heights(trace, panel.x0_mm, panel.x1_mm))
     if not lines:
         return Tempo(layout)
     step_mm = float(np.median([np.diff(trace.x_mm).mean() for trace in by_row.values()]))
@@ -74,18 +75,19 @@ def find_tempo(layout: Layout, traces: tuple[Trace, ...], log_odds: tuple[float,
     return Tempo(layout, said)
 
 
+def _heights(trace: Trace, x0_mm: float, x1_mm: float) -> NDArray[np.float64]:
+    """The line's heights between two places, both included."""
+    return trace.y_mm[(trace.x_mm >= x0_mm) & (trace.x_mm <= x1_mm)]
+
+
 def _runs(layout: Layout, by_row: Mapping[int, Trace]) -> list[NDArray[np.float64]]:
     """Heights of the rows' lines as far as they go on in time: columns recorded together are lines of their own."""
     runs = []
     for row in layout.rows():
         if (trace := by_row.get(row[0].row)) is None:
             continue
-        first = row[0]
-        for panel, after in zip(row, (*row[1:], None), strict=True):
-            goes_on = after is not None and after.start_s > panel.start_s
-            if not goes_on:
-                runs.append(trace.y_mm[(trace.x_mm >= first.x0_mm) & (trace.x_mm <= panel.x1_mm)])
-                first = after if after is not None else first
+        breaks = [k for k in range(1, len(row)) if row[k].start_s <= row[k - 1].start_s]
+        runs += [_heights(trace, row[a].x0_mm, row[b - 1].x1_mm) for a, b in pairwise([0, *breaks, len(row)])]
     return runs
 
 

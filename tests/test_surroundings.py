@@ -66,3 +66,13 @@ def test_where_the_grid_is_found_is_paper() -> None:
     np.testing.assert_array_equal(cleared.rgb[:640, :960], sheet.rgb[:640, :960])
     assert cleared.rgb[660:, 40:].std() < 20
     assert without_surroundings(sheet, (0.0, 0.0, 140.0, 100.0)) is sheet
+
+
+def test_a_texture_under_the_rim_of_the_grid_s_box_is_painted_over() -> None:
+    """The grid network sees a grid go on beyond a torn edge, and a table's texture there was read as a second strip."""
+    rng = np.random.default_rng(1)
+    gravel = np.repeat(np.repeat(rng.integers(0, 2, (100, 140, 1)) * 255, 8, 0), 8, 1).astype(np.uint8)
+    sheet = _sheet(np.repeat(gravel, 3, axis=2))
+    cleared = without_surroundings(sheet, grid_mm=(8.0, 8.0, 132.0, 92.0))
+    assert cleared.rgb[72:120, 100:-100].std() < 20
+    np.testing.assert_array_equal(cleared.rgb[220:580, 220:900], sheet.rgb[220:580, 220:900])

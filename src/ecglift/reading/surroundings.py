@@ -21,6 +21,12 @@ _SHARE: Final = 0.45
 """Part of the pixels around that must be busy. Traces, however bold, leave most of the paper between them blank; a
 texture leaves nothing."""
 
+_BEYOND_MM: Final = 15.0
+_BOLD: Final = 0.2
+_TEXTURED: Final = 0.6
+"""The grid network sees a grid go on for so far beyond the paper's edge: where less than that share of what lies
+further inside is busy, and more than that share of the rim belongs to the texture around, the rim is no paper."""
+
 _AROUND_MM: Final = 8.0
 _THICK_MM: Final = 16.0
 _SPOT_MM: Final = 5.0
@@ -60,9 +66,13 @@ def without_surroundings(sheet: Sheet, grid_mm: tuple[float, float, float, float
     outside = (pieces == pieces[0, 0])[inner, inner].astype(np.uint8)
     paper = np.zeros_like(outside)
     if grid_mm is not None:
-        origin = np.array([sheet.origin_mm, sheet.origin_mm])
-        (x0, y0), (x1, y1) = np.round((np.reshape(grid_mm, (2, 2)) - origin) * _PX_PER_MM).astype(int).clip(0)
-        paper[y0:y1, x0:x1] = 1
+        whole, inside = _window(sheet, grid_mm), _window(sheet, grid_mm, _BEYOND_MM)
+        rim = np.zeros_like(outside)
+        rim[whole], rim[inside] = 1, 0
+        rim &= seen
+        bold = busy[inside].size > 0 and busy[inside].mean() > _BOLD
+        textured = (outside & rim).sum() > _TEXTURED * max(int(rim.sum()), 1)
+        paper[inside if textured and not bold else whole] = 1
     if (outside & seen & (1 - paper)).mean() < 0.01:
         return sheet
     # Near the paper's edge half of the window is calm: the texture reaches a little further than that.
@@ -71,3 +81,10 @@ def without_surroundings(sheet: Sheet, grid_mm: tuple[float, float, float, float
     rgb = sheet.rgb.copy()
     rgb[mask] = np.median(rgb[::8, ::8][~mask[::8, ::8]], axis=0).astype(np.uint8)
     return replace(sheet, rgb=rgb)
+
+
+def _window(sheet: Sheet, box_mm: tuple[float, float, float, float], less_mm: float = 0.0) -> tuple[slice, slice]:
+    """(rows, columns) of the reduced sheet within a box that is ``less_mm`` smaller on every side."""
+    x0, y0 = (round((v + less_mm - o) * _PX_PER_MM) for v, o in zip(box_mm[:2], sheet.origin_mm, strict=True))
+    x1, y1 = (round((v - less_mm - o) * _PX_PER_MM) for v, o in zip(box_mm[2:], sheet.origin_mm, strict=True))
+    return slice(max(y0, 0), max(y1, 0)), slice(max(x0, 0), max(x1, 0))

@@ -9,7 +9,7 @@ import pytest
 from ecglift.geometry import PageMap
 from ecglift.leads import LEADS
 from ecglift.paper import Layout, Panel
-from ecglift.press import frame, scans, screens, truth
+from ecglift.press import frame, scans, scene, screens, truth
 from ecglift.press.capture import COMPETITION_KINDS, KINDS, Capture, CaptureSettings, capture
 from ecglift.press.page import Grid, Page, Stroke, Text
 from ecglift.press.render import render
@@ -154,6 +154,20 @@ def test_a_messaging_app_makes_the_picture_smaller_and_the_map_follows() -> None
     np.testing.assert_allclose(sent.map.to_px(mm) + 0.5, (made.map.to_px(mm) + 0.5) * factor, atol=0.02)
 
 
+def test_muted_surroundings_are_duller_and_the_page_is_not_touched() -> None:
+    rng = np.random.default_rng(2)
+    table = rng.integers(0, 256, (40, 60, 3)).astype(np.uint8)
+    dull = scene.muted(table, 0.3)
+    assert np.ptp(dull.astype(int), axis=2).mean() < 0.4 * np.ptp(table.astype(int), axis=2).mean()
+    np.testing.assert_array_equal(scene.muted(table, 1.0), table)
+    vivid, muted = (
+        capture(a_page(), "photo", np.random.default_rng(4), CaptureSettings(px_per_mm=4.0, muted=share))
+        for share in (0.0, 1.0)
+    )
+    assert not np.array_equal(vivid.image, muted.image)
+    np.testing.assert_array_equal(vivid.map.to_px(np.array([[50.0, 50.0]])), muted.map.to_px(np.array([[50.0, 50.0]])))
+
+
 def test_wrong_calls_name_the_argument() -> None:
     with pytest.raises(ValueError, match="kind must be one of"):
         capture(a_page(), "polaroid", np.random.default_rng(0))
@@ -163,6 +177,7 @@ def test_wrong_calls_name_the_argument() -> None:
         {"severity": 1.5},
         {"max_megapixels": 0.0},
         {"messaged": 2.0},
+        {"muted": -0.1},
     ):
         with pytest.raises(ValueError, match=next(iter(wrong))):
             CaptureSettings(**wrong)  # type: ignore[arg-type]

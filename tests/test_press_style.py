@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pytest
 
 from ecglift.press.compose import compose
+from ecglift.press.fonts import text_width
+from ecglift.press.page import Page
 from ecglift.press.patients import simulate
 from ecglift.press.render import stroke_mask
 from ecglift.press.style import competition_style, random_style, worn
@@ -72,3 +75,46 @@ def test_worn_changes_the_lines_only() -> None:
         new = worn(np.random.default_rng(seed), style)
         assert new.dots_mm or new.wear
         assert replace(new, dots_mm=0.0, wear=0.0) == style
+
+
+def _boxes(page: Page) -> list[tuple[float, float, float, float]]:
+    """Left, top, right and bottom, mm, of the header's lines and the scale line."""
+    own = [t for t in page.texts if t.kind == "text" and t.lead != "label"]
+    return [(t.x_mm, t.y_mm - t.height_mm, t.x_mm + text_width(t.text, t.font) * t.height_mm, t.y_mm) for t in own]
+
+
+def _overprints(page: Page) -> int:
+    boxes = _boxes(page)
+    return sum(a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3] for a, b in combinations(boxes, 2))
+
+
+def test_the_lines_of_a_header_do_not_overprint_each_other() -> None:
+    overprinted = 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        style = replace(random_style(rng, bundled_fonts_only=True), header=1.0, clutter=0.0)
+        mv = np.zeros((12, 5000), np.float32)
+        tidy, old = (
+            compose(np.random.default_rng(seed), mv, 500.0, replace(style, frozen=frozen)) for frozen in (False, True)
+        )
+        assert _overprints(tidy) == 0, seed
+        assert max(box[2] for box in _boxes(tidy)) <= max(tidy.width_mm, *(box[2] for box in _boxes(old)))
+        overprinted += _overprints(old) > 0
+    assert overprinted > 10
+
+
+def test_binders_holes_lie_within_the_page_at_their_distance() -> None:
+    seen = 0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        style = replace(competition_style(rng), clutter=0.5, header=0.0)
+        page = compose(rng, np.zeros((12, 5000), np.float32), 500.0, style)
+        boxes = np.array([p.box_mm for p in page.patches if np.isclose(p.box_mm[2] - p.box_mm[0], 6.0)])
+        if not len(boxes):
+            continue
+        seen += 1
+        assert boxes.min() >= 0
+        assert (boxes[:, 2:].max(axis=0) <= [page.width_mm, page.height_mm]).all()
+        steps = np.linalg.norm(np.diff(boxes[:, :2], axis=0), axis=1)
+        assert np.isclose(steps, 80.0).all() or np.isclose(steps, 108.0).all()
+    assert seen > 3

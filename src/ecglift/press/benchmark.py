@@ -85,13 +85,13 @@ def make_item(item: Item, signal_mv: NDArray[np.float32] | None = None) -> Captu
         fs_hz = COMPETITION_FS_HZ[item.index % len(COMPETITION_FS_HZ)]
         mv = simulate(rng, fs_hz).mv
     if item.type != OTHER:
-        page = compose(rng, mv, fs_hz, replace(competition_style(rng), print_hz=fs_hz))
+        page = compose(rng, mv, fs_hz, replace(competition_style(rng), print_hz=fs_hz, frozen=True))
         return capture(page, item.type, rng, _competition_settings(item.type, rng))
     names = list(TEMPLATES)
     # Coprime steps, so that layouts and captures meet in all combinations.
     name = names[item.index % len(names)]
     style = random_style(rng, bundled_fonts_only=True, template=name, pulses_between=0.0, worn_share=0.0)
-    page = compose(rng, mv, fs_hz, replace(style, print_hz=fs_hz))
+    page = compose(rng, mv, fs_hz, replace(style, print_hz=fs_hz, frozen=True))
     kind = KINDS[(item.index * 5 + item.index // len(KINDS)) % len(KINDS)]
     turns = 0 if rng.random() < 0.8 else int(rng.integers(1, 4))
     return capture(page, kind, rng, CaptureSettings(quarter_turns=turns))

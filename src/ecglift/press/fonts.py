@@ -77,3 +77,11 @@ def text_mask(text: str, font: str, capital_px: int) -> tuple[NDArray[np.uint8],
     image = Image.new("L", (width, height), 0)
     ImageDraw.Draw(image).text((1 - left, 1 - top), text, fill=255, font=face, anchor="ls")
     return np.asarray(image), round(1 - top)
+
+
+_MEASURED_PX: Final = 24
+
+
+def text_width(text: str, font: str) -> float:
+    """Width of a line of text in heights of its capitals."""
+    return float(text_mask(text, font, _MEASURED_PX)[0].shape[1]) / _MEASURED_PX

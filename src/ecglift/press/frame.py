@@ -28,7 +28,8 @@ class CaptureSettings:
     picture; ``quarter_turns``: 0 to 3 further anticlockwise quarter turns (None draws any); ``severity``: 0 (mild) to
     1 (as bad as the press goes); ``max_megapixels``: no picture gets larger; ``plain``: a clean raster stays exactly
     that (no crop, turn, resize or JPEG); ``messaged``: share of the pictures that a messaging app hands on, smaller
-    and compressed again. Nothing is drawn for it where it is 0, as for the frozen benchmark, which is older.
+    and compressed again; ``muted``: share of the photos whose surroundings have the dull colours that most rooms have.
+    Nothing is drawn for either where it is 0, as for the frozen benchmark, which is older.
     """
 
     px_per_mm: float | None = None
@@ -38,6 +39,7 @@ class CaptureSettings:
     max_megapixels: float = 12.0
     plain: bool = False
     messaged: float = 0.0
+    muted: float = 0.0
 
     def __post_init__(self) -> None:
         if self.px_per_mm is not None and not 2.0 <= self.px_per_mm <= 24.0:
@@ -46,8 +48,9 @@ class CaptureSettings:
             raise ValueError(f"quarter_turns must be 0 to 3 or None, got {self.quarter_turns}")
         if not 0.0 <= self.severity <= 1.0:
             raise ValueError(f"severity must be 0 to 1, got {self.severity}")
-        if not 0.0 <= self.messaged <= 1.0:
-            raise ValueError(f"messaged must be 0 to 1, got {self.messaged}")
+        for name in ("messaged", "muted"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ValueError(f"{name} must be 0 to 1, got {getattr(self, name)}")
         if not self.max_megapixels >= 0.1:
             raise ValueError(f"max_megapixels must be at least 0.1, got {self.max_megapixels}")
 

@@ -103,6 +103,8 @@ def photographed(
     image, alpha = rendered(page, page_map, back, wear, printer(rng) if rng.random() < 0.08 else None)
     if alpha is not None:
         ground = scene.background(rng, pixels)
+        if s.muted > 0 and rng.random() < s.muted:
+            ground = scene.muted(ground, float(rng.beta(1.5, 3.0)))
         inner = alpha[:: optics.FIELD_STEP_PX, :: optics.FIELD_STEP_PX].astype(np.float32) / 255
         away = rng.normal(0, 0.006, 2) * max(inner.shape)
         moved = cv2.warpAffine(inner, np.array([[1, 0, away[0]], [0, 1, away[1]]]), (inner.shape[1], inner.shape[0]))

@@ -191,6 +191,12 @@ def fingers(
     return out
 
 
+def muted(image: Image, saturation: float) -> Image:
+    """The picture (h, w, 3) with its colours mixed with their own grey; ``saturation`` 1 leaves them, 0 takes all."""
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    return np.asarray(cv2.addWeighted(image, saturation, cv2.merge([grey] * 3), 1 - saturation, 0), np.uint8)
+
+
 def viewer(shown: Image, rng: np.random.Generator, px_per_mm: float) -> tuple[Image, tuple[float, float]]:
     """A display that shows a page in a program's window: (h, w, 4) uint8 premultiplied RGBA at display pixels, and
     its corner in page mm.

@@ -24,7 +24,9 @@ class Style:
     ``column_s``: seconds shown by one column; ``row_mm``: distance of the rows; ``first_row_mm``: the first row's
     zero line;
     ``rhythm_leads``: the leads of the rhythm strips; ``chest_gain``: factor on the gain of V1 to V6; ``dots_mm`` and
-    ``wear``: of the traces, see :class:`~ecglift.press.page.Stroke`.
+    ``wear``: of the traces, see :class:`~ecglift.press.page.Stroke`. ``frozen``: without what the press has
+    learned to print since the frozen benchmark was made: header lines that keep clear of each other, tables of
+    measurements, logos and binders' holes.
     """
 
     template: Template
@@ -66,6 +68,7 @@ class Style:
     fonts: tuple[str, ...]
     dots_mm: float = 0.0
     wear: float = 0.0
+    frozen: bool = False
 
 
 _GRID_HUES: Final[tuple[tuple[float, Colour], ...]] = (

@@ -71,14 +71,14 @@ def test_a_few_steps_learn_and_the_exported_file_is_the_checkpoint(taken: Captur
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     inputs, waves = (torch.from_numpy(np.stack(a)) for a in zip(*(prepared(c) for c in crops), strict=True))
     losses = []
-    for _ in range(25):
+    for _ in range(80):
         loss = wave_loss(model(inputs), waves.float() / 127)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         losses.append(float(loss.detach()))
-    assert losses[-1] < 0.9 * losses[0]
-    assert validate(model, crops, "cpu")["heavy_told"] > 0.02
+    assert losses[-1] < 0.5 * losses[0]
+    assert validate(model, crops, "cpu")["heavy_told"] > 0.1
     assert export(model, crops, tmp_path / "model.onnx") < 1e-3
     again = GridNetwork((8, 8, 8, 8))
     load_weights(again, tmp_path / "model.onnx")

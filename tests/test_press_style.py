@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ecglift.press.compose import compose
-from ecglift.press.fonts import text_width
+from ecglift.press.fonts import text_box
 from ecglift.press.page import Page
 from ecglift.press.patients import simulate
 from ecglift.press.render import stroke_mask
@@ -79,8 +79,7 @@ def test_worn_changes_the_lines_only() -> None:
 
 def _boxes(page: Page) -> list[tuple[float, float, float, float]]:
     """Left, top, right and bottom, mm, of the header's lines and the scale line."""
-    own = [t for t in page.texts if t.kind == "text" and t.lead != "label"]
-    return [(t.x_mm, t.y_mm - t.height_mm, t.x_mm + text_width(t.text, t.font) * t.height_mm, t.y_mm) for t in own]
+    return [text_box(text) for text in page.texts if text.kind == "text"]
 
 
 def _overprints(page: Page) -> int:

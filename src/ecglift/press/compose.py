@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from ecglift.leads import CHEST_LEADS, LEAD_INDEX, polarity
 from ecglift.paper import Layout, Panel
-from ecglift.press.clutter import clutter, header
+from ecglift.press.clutter import clutter
+from ecglift.press.header import header
 from ecglift.press.page import Grid, Page, Stroke, StrokeKind, Text
 from ecglift.press.style import Style
 

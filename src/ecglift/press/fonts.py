@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ecglift.press.page import Text
+
 CAPITAL_HEIGHT_EM: Final = 0.71
 """Height of a capital letter in ems: Helvetica's and near everybody's."""
 
@@ -79,9 +81,16 @@ def text_mask(text: str, font: str, capital_px: int) -> tuple[NDArray[np.uint8],
     return np.asarray(image), round(1 - top)
 
 
-_MEASURED_PX: Final = 24
+_MEASURED_PX: Final = 40
 
 
 def text_width(text: str, font: str) -> float:
     """Width of a line of text in heights of its capitals."""
-    return float(text_mask(text, font, _MEASURED_PX)[0].shape[1]) / _MEASURED_PX
+    return float(text_mask(text, font, _MEASURED_PX)[0].shape[1]) / _MEASURED_PX if text else 0.0
+
+
+def text_box(text: Text, part: tuple[int, int] | None = None) -> tuple[float, float, float, float]:
+    """x0, y0, x1, y1 mm of a printed text, or of its characters from ``part[0]`` to ``part[1]``."""
+    a, b = part or (0, len(text.text))
+    left, width = (text.height_mm * text_width(s, text.font) for s in (text.text[:a], text.text[a:b]))
+    return text.x_mm + left, text.y_mm - text.height_mm, text.x_mm + left + width, text.y_mm

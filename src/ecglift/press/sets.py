@@ -36,7 +36,7 @@ class SetPlan:
     kinds: tuple[str, ...] = KINDS
     layout: str = "mixed"
     patients: tuple[Patient, ...] = ()
-    settings: CaptureSettings = field(default_factory=lambda: CaptureSettings(messaged=0.1, muted=0.8))
+    settings: CaptureSettings = field(default_factory=CaptureSettings.usual)
     bundled_fonts_only: bool = False
 
     def __post_init__(self) -> None:

@@ -100,7 +100,7 @@ def draw_page(rng: np.random.Generator, signals: Signals, recipe: Recipe) -> Pag
 
 def captured_crops(rng: np.random.Generator, signals: Signals, recipe: Recipe) -> list[GridCrop]:
     """Crops of one new page in one kind of capture."""
-    settings = CaptureSettings(max_megapixels=4.0, messaged=0.1, muted=0.8)
+    settings = CaptureSettings.usual(max_megapixels=4.0)
     taken = capture(draw_page(rng, signals, recipe), str(rng.choice(np.array(KINDS))), rng, settings)
     return captured_grid_crops(rng, taken, recipe.crops_per_capture)
 

@@ -92,7 +92,7 @@ def page_rows(rng: np.random.Generator, signals: Signals, recipe: Recipe) -> lis
     if rng.random() < recipe.overprinted:
         page = overprinted(rng, page)
     kind = "clean" if rng.random() < 0.15 else str(rng.choice(np.array(KINDS)))
-    taken = capture(page, kind, rng, CaptureSettings(max_megapixels=6.0, messaged=0.1, muted=0.8))
+    taken = capture(page, kind, rng, CaptureSettings.usual(max_megapixels=6.0))
     bounds = seen_box_mm(inverse(taken.map, taken.image.shape[:2], 32), page.width_mm, page.height_mm, margin_mm=0.0)
     sheet = rectify(taken.image, taken.map, bounds)
     out = []

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from ecglift.models.sheetmap import DENSE, DENSE_CHANNELS, LABELS, PANEL_UNIT_MM
 from ecglift.paper import GAINS_MM_MV, SPEEDS_MM_S
-from ecglift.press.fonts import text_mask
-from ecglift.press.page import Page, Text
+from ecglift.press.fonts import text_box
+from ecglift.press.page import Page
 from ecglift.press.render import stroke_mask
 
 _HEAT_MM: Final = 1.0
@@ -58,18 +58,6 @@ class _Lattice:
         for k, value in enumerate(values):
             channel = self.dense[DENSE[name].start + k][where]
             channel[mask] = np.broadcast_to(np.asarray(value, np.float32), mask.shape)[mask]
-
-
-def text_box(text: Text, part: tuple[int, int] | None = None) -> tuple[float, float, float, float]:
-    """x0, y0, x1, y1 mm of a printed text, or of its characters from ``part[0]`` to ``part[1]``."""
-    scale = text.height_mm / 40
-
-    def width(s: str) -> float:
-        return text_mask(s, text.font, 40)[0].shape[1] * scale if s else 0.0
-
-    a, b = part or (0, len(text.text))
-    left = width(text.text[:a])
-    return text.x_mm + left, text.y_mm - text.height_mm, text.x_mm + left + width(text.text[a:b]), text.y_mm
 
 
 def _labels(lattice: _Lattice, page: Page) -> None:

@@ -331,9 +331,7 @@ def _captured(rng: np.random.Generator, page: Page, box: Box, size_mm: tuple[int
     from ecglift.reading.surroundings import without_surroundings
     from ecglift.stages.rectify import rectify
 
-    taken = capture(
-        page, str(rng.choice(np.array(KINDS))), rng, CaptureSettings(max_megapixels=4.0, messaged=0.1, muted=0.8)
-    )
+    taken = capture(page, str(rng.choice(np.array(KINDS))), rng, CaptureSettings.usual(max_megapixels=4.0))
     per_mm = SHEET_PX_PER_MM * size_mm[0] / (box[2] - box[0])
     half = 0.5 / per_mm
     flat = rectify(taken.image, taken.map, (box[0] + half, box[1] + half, box[2] + half, box[3] + half), per_mm)

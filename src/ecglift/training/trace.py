@@ -116,7 +116,7 @@ class Crops(IterableDataset[tuple[NDArray[np.uint8], NDArray[np.float32]]]):  # 
         return SHEET_PX_PER_MM / 2 if rng.random() < self.recipe.coarse else SHEET_PX_PER_MM
 
     def _captured(self, rng: np.random.Generator) -> Capture:
-        settings = CaptureSettings(max_megapixels=4.0, messaged=0.1, muted=0.8)
+        settings = CaptureSettings.usual(max_megapixels=4.0)
         return capture(self._page(rng), str(rng.choice(np.array(KINDS))), rng, settings)
 
 

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from ecglift.models.sheetmap import LABELS
 from ecglift.models.words import HEIGHT_PX, WIDTH_PX, WORDS
 from ecglift.paper import GAINS_MM_MV, SPEEDS_MM_S
+from ecglift.press.fonts import text_box
 from ecglift.press.page import Page
 from ecglift.press.render import render
 from ecglift.sheet import SHEET_PX_PER_MM
 from ecglift.training.crops import photograph
-from ecglift.training.sheet_targets import GAIN_TEXT, SPEED_TEXT, text_box
+from ecglift.training.sheet_targets import GAIN_TEXT, SPEED_TEXT
 
 _SCALES: Final = 0.4
 """Share of the words that are scales, where a page has any: they are two of fifteen."""

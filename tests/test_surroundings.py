@@ -76,3 +76,13 @@ def test_a_texture_under_the_rim_of_the_grid_s_box_is_painted_over() -> None:
     cleared = without_surroundings(sheet, grid_mm=(8.0, 8.0, 132.0, 92.0))
     assert cleared.rgb[72:120, 100:-100].std() < 20
     np.testing.assert_array_equal(cleared.rgb[220:580, 220:900], sheet.rgb[220:580, 220:900])
+
+
+def test_a_narrow_strip_of_bold_grid_stays() -> None:
+    """All of it lies within 15 mm of its edge, so nothing says that its grid is not as busy as it looks."""
+    rng = np.random.default_rng(2)
+    gravel = np.repeat(np.repeat(rng.integers(0, 2, (100, 140, 1)) * 255, 8, 0), 8, 1).astype(np.uint8)
+    sheet = _sheet(np.repeat(gravel, 3, axis=2))
+    cleared = without_surroundings(sheet, grid_mm=(20.0, 1.0, 120.0, 19.0))
+    np.testing.assert_array_equal(cleared.rgb[8:152, 160:960], sheet.rgb[8:152, 160:960])
+    assert cleared.rgb[700:, 100:-100].std() < 20

@@ -70,9 +70,10 @@ def without_surroundings(sheet: Sheet, grid_mm: tuple[float, float, float, float
         rim = np.zeros_like(outside)
         rim[whole], rim[inside] = 1, 0
         rim &= seen
-        bold = busy[inside].size > 0 and busy[inside].mean() > _BOLD
+        # A strip that is all rim has nothing inside to be calm: it stays.
+        calm = busy[inside].size > 0 and busy[inside].mean() <= _BOLD
         textured = (outside & rim).sum() > _TEXTURED * max(int(rim.sum()), 1)
-        paper[inside if textured and not bold else whole] = 1
+        paper[inside if textured and calm else whole] = 1
     if (outside & seen & (1 - paper)).mean() < 0.01:
         return sheet
     # Near the paper's edge half of the window is calm: the texture reaches a little further than that.

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ecglift.geometry import PageMap
 from ecglift.lattice.contrast import WORKING_PIXELS, Lines
 from ecglift.lattice.lock import Lock, lock
+from ecglift.lattice.offset import line_offset
 from ecglift.lattice.orientation import Orientation
 from ecglift.lattice.search import See, by_ink, find_lattice, paper_px, resized
 from ecglift.pixels import darkest
@@ -139,6 +140,7 @@ def _seen_by(
         to_image = np.array([[1.0, 0, part[1].start], [0, 1.0, part[0].start], [0, 0, 1.0]]) @ to_image
     page_map = locked.page_map.after(to_image)
     grid_mm = _box_of(locked, seen)
+    page_map = page_map.moved(*line_offset(image, page_map, grid_mm))
     residual_mm = float(np.sqrt(np.mean(np.sum(np.square(locked.spread_mm[seen]), -1))))
     if max(locked.heavy) < _HEAVY:
         # One family of lines only: a halftone screen looks like that. At this scale it cannot be told from a grid.

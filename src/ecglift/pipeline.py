@@ -259,12 +259,14 @@ def _layout(settings: Settings, grid: Grid, sheet: Sheet) -> SheetReading:
 
 def _trace(settings: Settings, sheet: Sheet, reading: SheetReading) -> tuple[Layout, tuple[Trace, ...]]:
     from ecglift.reading.turn import turn_sheet
-    from ecglift.stages.ends import placed
+    from ecglift.stages.ends import aligned, placed
     from ecglift.stages.trace import TraceSettings, read_rows, trace_rows
 
     upright, told = turn_sheet(sheet, reading.quarter_turns), TraceSettings(flip=settings.flip)
     reads = read_rows(upright, reading.layout, told)
-    layout = reading.layout if reading.told else placed(reading.layout, reads)
+    layout = reading.layout
+    if not reading.told:
+        layout = aligned(placed(layout, reads), reads, settings.fs_hz)
     return layout, trace_rows(upright, layout, told, reads)
 
 

@@ -1,13 +1,14 @@
-"""Where rows begin and end, to a tenth of a millimetre: where their lines are first and last seen.
+"""Where rows begin and end: where their lines are first and last seen.
 
-The layout knows its columns by what a coarse look at the sheet shows of them. The trace network sees a line end to 0.1
-mm; a beginning as well, unless a pulse is joined to it. All rows of a sheet begin and end together.
+The layout knows its columns by what a coarse look at the sheet shows of them. The trace network sees a line end to a
+tenth of a millimetre; a beginning as well, unless a pulse is joined to it. The ink tells both to some hundredths. All
+rows of a sheet begin and end together.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from ecglift.models.strip import RowRead
 from ecglift.paper import Layout, Panel
+from ecglift.reading.inkends import ink_ends, pen_width_mm
 
 _RUN_MM: Final = 3.0
 _RUN_SHARE: Final = 0.85
@@ -41,6 +43,30 @@ _SHORTER_MM: Final = 8.0
 _ALIKE_MM: Final = 0.5
 _MOST_ROWS: Final = 0.6
 """That share of the rows must end within so much of the place where half of them do."""
+
+_INK_ALIKE_MM: Final = 0.05
+_INK_MOST_MM: Final = 0.6
+"""Rows' ink begins and ends alike within the first; columns are moved by it up to the second."""
+
+_CAP: Final = 0.37
+_ROUGH_MM: Final = 0.12
+"""How far the ink reaches beyond the first and last sample, in parts of a line's width, measured on round ends: where
+a pulse hides one end, that is good enough to mend what is off by more than the second."""
+
+_STEP_S: Final = 0.05
+_SLACK_MM: Final = 0.04
+"""Columns, or a row of columns without gaps, last whole multiples of the first. With the pen's own width, or nothing,
+or anything between, the ink is as long, to the second; else they last something else."""
+
+_JOINED_MM: Final = 0.25
+"""Ink that begins so much before the columns that end where it ends is a pulse that is joined to the line."""
+
+_GAP_MM: Final = 0.4
+_ON_LINE_MM: Final = 0.01
+_LINE_MM: Final = 5.0
+_SNAP_MM: Final = 0.06
+"""A start this near to a heavy line of the grid stands on it, and one that stands on any line stays there: lines are
+known better than the ink."""
 
 
 def placed(layout: Layout, reads: Sequence[RowRead]) -> Layout:
@@ -86,6 +112,129 @@ def placed(layout: Layout, reads: Sequence[RowRead]) -> Layout:
         return _moved(layout, together, start - x0, x0, (end - start) / (x1 - x0))
     # A pulse joined to the line makes it begin early; where it ends says how far the columns are off.
     return _moved(layout, together, later, x0, 1.0) if 0 < later < _SHIFT_MM else layout
+
+
+def aligned(layout: Layout, reads: Sequence[RowRead], fs_hz: float) -> Layout:
+    """``layout`` with its columns where the ink of its rows, ``reads``, begins and ends, to some hundredths of a
+    millimetre: moved together, and as long and as far apart as the ink is, where most rows show it alike.
+
+    ``fs_hz``: the last sample of a line stands one before its panel's end, and the rate that is asked for is the best
+    guess of the one that was printed. A quarter of a millisecond is seen in a signal of 30 dB, and nothing later can
+    tell it.
+    """
+    width = pen_width_mm(reads)
+    if width is None:
+        return layout
+    alike: dict[tuple[float, ...], list[tuple[tuple[Panel, ...], RowRead]]] = {}
+    for row, read in zip(layout.rows(), reads, strict=True):
+        alike.setdefault(tuple(round(x, 3) for p in row for x in (p.x0_mm, p.x1_mm)), []).append((row, read))
+    changed: dict[Panel, Panel] = {}
+    for rows in alike.values():
+        ink = _Ink.of(rows, width, layout.speed_mm_s / fs_hz)
+        old = rows[0][0]
+        fitted = ink.columns(old, layout.speed_mm_s)
+        if fitted is None:
+            continue
+        for row, _ in rows:
+            for panel, (x0, x1) in zip(row, fitted, strict=True):
+                start_s = panel.start_s * (x1 - x0) / (panel.x1_mm - panel.x0_mm)
+                changed[panel] = replace(panel, x0_mm=x0, x1_mm=x1, start_s=start_s)
+    return replace(layout, panels=tuple(changed.get(p, p) for p in layout.panels)) if changed else layout
+
+
+@dataclass(frozen=True)
+class _Ink:
+    """Where the ink of rows with the same columns begins and ends in each of them, mm, None where it is not seen to.
+
+    ``pen_mm``: its width; ``sample_mm``: between two samples.
+    """
+
+    starts: tuple[float | None, ...]
+    ends: tuple[float | None, ...]
+    pen_mm: float
+    sample_mm: float
+
+    @classmethod
+    def of(cls, rows: Sequence[tuple[tuple[Panel, ...], RowRead]], pen_mm: float, sample_mm: float) -> _Ink:
+        seen = [[ink_ends(read, p.x0_mm, p.x1_mm) for p in row] for row, read in rows]
+
+        def common(k: int) -> tuple[float | None, ...]:
+            columns = zip(*seen, strict=True)
+            return tuple(_alike([x for e in column if (x := e[k]) is not None], len(rows)) for column in columns)
+
+        return cls(common(0), common(1), pen_mm, sample_mm)
+
+    def columns(self, old: tuple[Panel, ...], speed_mm_s: float) -> list[tuple[float, float]] | None:
+        """From where to where the columns reach, which were thought to be ``old``; None where the ink does not say."""
+        n, step, thought = len(old), _STEP_S * speed_mm_s, (old[0].x0_mm, old[-1].x1_mm)
+        if (gapped := self._gapped()) is not None:
+            start, inked, pitch = gapped
+            span = self._span(start, start + inked, (thought[0], thought[0] + pitch), step)
+        elif any(b.x0_mm - a.x1_mm > _ON_LINE_MM for a, b in pairwise(old)):
+            return None
+        else:
+            span, pitch = self._span(self.starts[0], self.ends[-1], thought, n * step), 0.0
+            if span is not None and abs(span[1] - thought[1]) > _INK_MOST_MM:
+                return None
+        if span is None or abs(span[0] - thought[0]) > _INK_MOST_MM:
+            return None
+        x0, length = _on_line(span[0], thought[0]), (span[1] - span[0]) / (1 if pitch else n)
+        return [(x0 + k * (pitch or length), x0 + k * (pitch or length) + length) for k in range(n)]
+
+    def _span(
+        self, start: float | None, end: float | None, thought: tuple[float, float], step: float
+    ) -> tuple[float, float] | None:
+        """From where to where a line lasts whose ink reaches from ``start`` to ``end``: whole multiples of ``step``
+        mm, or as long as it was ``thought`` to. None where that is not known better than it was."""
+        x0, whole = thought[0], thought[1] - thought[0]
+        if start is not None and end is not None:
+            length = step * round((end - start + self.sample_mm - self.pen_mm / 2) / step)
+            if abs(end - start + self.sample_mm - self.pen_mm / 2 - length) < self.pen_mm / 2 + _SLACK_MM:
+                # The pen reaches as far beyond the first sample as beyond the last, however far that is.
+                middle = (start + end + self.sample_mm) / 2
+                return middle - length / 2, middle + length / 2
+        if abs(whole - step * round(whole / step)) > _ON_LINE_MM:
+            return None
+        # One end alone may be a stain's, or faint; a start that a pulse is joined to is known by the end.
+        if start is None or end is None or start - x0 > -_JOINED_MM:
+            return None
+        begin = end - _CAP * self.pen_mm + self.sample_mm - whole
+        return (begin, begin + whole) if abs(begin - x0) > _ROUGH_MM else None
+
+    def _gapped(self) -> tuple[float, float, float] | None:
+        """(start, length, pitch) mm of the ink of columns with gaps between them, None without."""
+        gaps = [b - a for a, b in zip(self.ends[:-1], self.starts[1:], strict=True) if a is not None and b is not None]
+        if not gaps or min(gaps) < _GAP_MM:
+            return None
+        known = [(k, 0.0, x) for k, x in enumerate(self.starts) if x is not None]
+        known += [(k, 1.0, x) for k, x in enumerate(self.ends) if x is not None]
+        while len(known) > 2:
+            terms, places = np.array([(1.0, k, end) for k, end, _ in known]), np.array([x for _, _, x in known])
+            if np.linalg.matrix_rank(terms) < 3:
+                return None
+            fit = np.linalg.lstsq(terms, places, rcond=None)[0]
+            off = np.abs(places - terms @ fit)
+            if off.max() < _INK_ALIKE_MM:
+                return float(fit[0]), float(fit[2]), float(fit[1])
+            known.pop(int(off.argmax()))
+        return None
+
+
+def _on_line(x0: float, before: float) -> float:
+    """The start ``x0``, or rather the line of the grid on which it was ``before``, or a heavy one that is there."""
+    if abs(before - round(before)) < _ON_LINE_MM and abs(x0 - before) < _SNAP_MM:
+        return before
+    line = _LINE_MM * round(x0 / _LINE_MM)
+    return line if abs(x0 - line) < _SNAP_MM else x0
+
+
+def _alike(places: Sequence[float], rows: int) -> float | None:
+    """The place (mm) at which the ink of most of ``rows`` ends, None without one."""
+    if not places:
+        return None
+    middle = float(np.median(places))
+    near = [x for x in places if abs(x - middle) < _INK_ALIKE_MM]
+    return float(np.mean(near)) if len(near) >= max(_MOST_ROWS * rows, 1) else None
 
 
 def _in_line(layout: Layout, spans: Sequence[tuple[float | None, float | None]], reads: Sequence[RowRead]) -> Layout:

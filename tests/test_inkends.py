@@ -1,0 +1,118 @@
+"""The ink of a line tells where it begins and ends to some hundredths of a millimetre; its columns are moved there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ecglift.models.strip import RowRead, Strip
+from ecglift.paper import Layout, Panel
+from ecglift.reading.inkends import ink_ends, pen_width_mm
+from ecglift.stages.ends import aligned
+
+PX_PER_MM = 8.0
+PEN_MM = 0.3
+FS_HZ = 500.0
+SAMPLE_MM = 25.0 / FS_HZ
+SPEED_MM_S = 25.0
+
+
+def _drawn(pieces: list[tuple[float, float]], joined_mm: float = 0.0) -> RowRead:
+    """A row as the trace network sees it, on paper with a grid, whose pen goes over the pieces (first, last sample)."""
+    scale = 8  # finer than the pixels, then averaged
+    x = (np.arange(round(310 * PX_PER_MM) * scale) + 0.5) / (PX_PER_MM * scale) - 10.0
+    y = (np.arange(96 * scale) + 0.5) / (PX_PER_MM * scale) - 6.0
+    line = 0.5 * np.sin(x / 3.0)
+    ink = np.zeros((len(y), len(x)), np.float32)
+    for first, last in [*pieces, *([(pieces[0][0] - joined_mm, pieces[0][0])] if joined_mm else [])]:
+        near = np.clip(x, first, last)
+        rise = y[:, None] - np.interp(near, x, line)
+        ink = np.maximum(ink, (np.hypot(rise, x - near) < PEN_MM / 2).astype(np.float32))
+    ink = ink.reshape(96, scale, -1, scale).mean((1, 3))
+    columns = np.arange(ink.shape[1]) / PX_PER_MM - 10.0
+    grid = np.where(np.abs(columns - np.round(columns)) < 0.07, 40.0, 0.0)[None, :]
+    grey = 240.0 - np.maximum(grid, 200.0 * ink)
+    # Centres of pixels: the first one's is half a pixel to the right of the picture's edge.
+    half = 0.5 / PX_PER_MM
+    strip = Strip(np.repeat(grey.astype(np.uint8)[..., None], 3, -1), -10.0 + half, -6.0 + half, PX_PER_MM)
+    at = strip.columns_mm()
+    reach = [(a - (0.0 if k else joined_mm), b) for k, (a, b) in enumerate(pieces)]
+    seen = np.any([(at > a - 0.1) & (at < b + 0.1) for a, b in reach], axis=0)
+    height = np.where(seen, np.interp(at, x, line), 3.0)
+    return RowRead(
+        strip, at, height, np.where(seen, 0.1, 9.0), np.where(seen, 0.98, 0.03), np.zeros((1, len(at)), np.float32)
+    )
+
+
+def _layout(x0_mm: float, length_mm: float, pitch_mm: float = 0.0, rows: int = 2, columns: int = 4) -> Layout:
+    pitch = pitch_mm or length_mm
+    panels = tuple(
+        Panel("I", r, c, x0_mm + c * pitch, x0_mm + c * pitch + length_mm, 30.0 * r, c * pitch / SPEED_MM_S, 10.0)
+        for r in range(rows)
+        for c in range(columns)
+    )
+    return Layout("3x4", panels, SPEED_MM_S, 10.0)
+
+
+def _spans(result: Layout) -> list[tuple[float, float]]:
+    return [(p.x0_mm, p.x1_mm) for p in result.rows()[0]]
+
+
+@pytest.fixture(scope="module")
+def whole() -> RowRead:
+    return _drawn([(3.317, 253.317 - SAMPLE_MM)])
+
+
+def test_both_ends_reach_out_by_the_same_part_of_the_pens_width(whole: RowRead) -> None:
+    start, end = ink_ends(whole, 3.5, 253.2)
+    assert start is not None
+    assert end is not None
+    assert (start + end) / 2 == pytest.approx(128.317 - SAMPLE_MM / 2, abs=0.01)
+    assert 3.317 - start == pytest.approx(0.4 * PEN_MM, abs=0.05)
+    assert pen_width_mm([whole]) == pytest.approx(PEN_MM, abs=0.08)
+
+
+def test_an_end_is_none_where_the_stroke_goes_on_or_the_picture_ends(whole: RowRead) -> None:
+    assert ink_ends(_drawn([(3.3, 253.3)], joined_mm=4.0), 3.3, 253.3)[0] is None
+    assert ink_ends(whole, 3.5, 120.0)[1] is None
+    shown = replace(whole, presence=np.where(whole.x_mm < 253.4, whole.presence, 0.0))
+    assert ink_ends(shown, 3.5, 253.2)[1] is None
+
+
+@pytest.mark.parametrize("off_mm", [-0.28, 0.11, 0.45])
+def test_columns_are_moved_to_the_ink(whole: RowRead, off_mm: float) -> None:
+    result = aligned(_layout(3.317 + off_mm, 62.5), [whole] * 2, FS_HZ)
+    assert np.array(_spans(result)) == pytest.approx(
+        3.317 + 62.5 * np.array([[0, 1], [1, 2], [2, 3], [3, 4]]), abs=0.012
+    )
+
+
+def test_a_start_on_a_line_of_the_grid_stays_there() -> None:
+    read = _drawn([(5.03, 255.03 - SAMPLE_MM)])
+    thought = _layout(5.0, 62.5)
+    assert _spans(aligned(thought, [read] * 2, FS_HZ)) == _spans(thought)
+    # And one that was thought to be elsewhere comes to it.
+    assert _spans(aligned(_layout(5.3, 62.5), [read] * 2, FS_HZ))[0][0] == 5.0
+
+
+def test_a_pulse_that_is_joined_leaves_the_end_to_tell() -> None:
+    read = _drawn([(3.317, 253.317 - SAMPLE_MM)], joined_mm=1.0)
+    result = aligned(_layout(3.1, 62.5), [read] * 2, FS_HZ)
+    assert _spans(result)[0][0] == pytest.approx(3.317, abs=0.05)
+
+
+def test_gaps_between_columns_are_seen() -> None:
+    """Columns that were thought to touch, 1.2 mm apart: each began up to 0.2 mm off."""
+    pieces = [(3.3 + 63.7 * k, 3.3 + 63.7 * k + 62.5 - SAMPLE_MM) for k in range(4)]
+    result = aligned(_layout(3.2, 63.4), [_drawn(pieces)] * 2, FS_HZ)
+    assert np.array(_spans(result)) == pytest.approx(np.array([(a, a + 62.5) for a, _ in pieces]), abs=0.015)
+    assert [p.start_s for p in result.rows()[0]] == pytest.approx([0.0, 2.5, 5.0, 7.5], abs=0.05)
+
+
+def test_a_row_that_ends_early_moves_nothing(whole: RowRead) -> None:
+    torn = _drawn([(3.317, 251.9)])
+    thought = _layout(3.317, 62.5)
+    assert aligned(thought, [torn] * 2, FS_HZ) == thought
+    assert aligned(thought, [replace(whole, presence=0.0 * whole.presence)] * 2, FS_HZ) == thought

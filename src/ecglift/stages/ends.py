@@ -48,15 +48,22 @@ _INK_ALIKE_MM: Final = 0.05
 _INK_MOST_MM: Final = 0.6
 """Rows' ink begins and ends alike within the first; columns are moved by it up to the second."""
 
-_CAP: Final = 0.37
+_CAP: Final = 0.4
+_CAPS_MOST: Final = 1.25
+"""How far the ink reaches beyond the first and last sample, in parts of a line's width, measured on round ends, and at
+most, beyond both, with ends of any shape."""
+
 _ROUGH_MM: Final = 0.12
-"""How far the ink reaches beyond the first and last sample, in parts of a line's width, measured on round ends: where
-a pulse hides one end, that is good enough to mend what is off by more than the second."""
+_SHARP_MM: Final = 0.06
+_SEVERAL: Final = 3
+"""One end alone may be a stain's, or faint; where so many rows or more all end within the second of each other it mends
+what is off by more than the first."""
 
 _STEP_S: Final = 0.05
 _SLACK_MM: Final = 0.04
-"""Columns, or a row of columns without gaps, last whole multiples of the first. With the pen's own width, or nothing,
-or anything between, the ink is as long, to the second; else they last something else."""
+_INK_LENGTH_MM: Final = 0.3
+"""Columns, or a row of columns without gaps, last whole multiples of the first, if the ink can be so long, to the
+second; else they last as long as they were thought to, to the third."""
 
 _JOINED_MM: Final = 0.25
 """Ink that begins so much before the columns that end where it ends is a pulse that is joined to the line."""
@@ -125,44 +132,61 @@ def aligned(layout: Layout, reads: Sequence[RowRead], fs_hz: float) -> Layout:
     width = pen_width_mm(reads)
     if width is None:
         return layout
-    alike: dict[tuple[float, ...], list[tuple[tuple[Panel, ...], RowRead]]] = {}
-    for row, read in zip(layout.rows(), reads, strict=True):
-        alike.setdefault(tuple(round(x, 3) for p in row for x in (p.x0_mm, p.x1_mm)), []).append((row, read))
+    sample_mm = layout.speed_mm_s / fs_hz
+    alike: dict[tuple[float, ...], list[_Seen]] = {}
+    seen = [_Seen.of(row, read) for row, read in zip(layout.rows(), reads, strict=True)]
+    for one in seen:
+        alike.setdefault(tuple(round(x, 2) for p in one.row for x in (p.x0_mm, p.x1_mm)), []).append(one)
     changed: dict[Panel, Panel] = {}
     for rows in alike.values():
-        ink = _Ink.of(rows, width, layout.speed_mm_s / fs_hz)
-        old = rows[0][0]
-        fitted = ink.columns(old, layout.speed_mm_s)
+        fitted = _Ink.of(rows, seen, width, sample_mm).columns(rows[0].row, layout.speed_mm_s)
         if fitted is None:
             continue
-        for row, _ in rows:
-            for panel, (x0, x1) in zip(row, fitted, strict=True):
+        for one in rows:
+            for panel, (x0, x1) in zip(one.row, fitted, strict=True):
                 start_s = panel.start_s * (x1 - x0) / (panel.x1_mm - panel.x0_mm)
                 changed[panel] = replace(panel, x0_mm=x0, x1_mm=x1, start_s=start_s)
     return replace(layout, panels=tuple(changed.get(p, p) for p in layout.panels)) if changed else layout
 
 
 @dataclass(frozen=True)
+class _Seen:
+    """Where the ink of one row begins and ends in each of its panels, mm, None where it is not seen to."""
+
+    row: tuple[Panel, ...]
+    starts: tuple[float | None, ...]
+    ends: tuple[float | None, ...]
+
+    @classmethod
+    def of(cls, row: tuple[Panel, ...], read: RowRead) -> _Seen:
+        starts, ends = zip(*(ink_ends(read, p.x0_mm, p.x1_mm) for p in row), strict=True)
+        return cls(row, starts, ends)
+
+
+@dataclass(frozen=True)
 class _Ink:
     """Where the ink of rows with the same columns begins and ends in each of them, mm, None where it is not seen to.
 
-    ``pen_mm``: its width; ``sample_mm``: between two samples.
+    ``pen_mm``: its width; ``sample_mm``: between two samples; ``sharp``: whether the first start and the last end are
+    the same on all rows, and on several.
     """
 
     starts: tuple[float | None, ...]
     ends: tuple[float | None, ...]
     pen_mm: float
     sample_mm: float
+    sharp: tuple[bool, bool] = (False, False)
 
     @classmethod
-    def of(cls, rows: Sequence[tuple[tuple[Panel, ...], RowRead]], pen_mm: float, sample_mm: float) -> _Ink:
-        seen = [[ink_ends(read, p.x0_mm, p.x1_mm) for p in row] for row, read in rows]
-
-        def common(k: int) -> tuple[float | None, ...]:
-            columns = zip(*seen, strict=True)
-            return tuple(_alike([x for e in column if (x := e[k]) is not None], len(rows)) for column in columns)
-
-        return cls(common(0), common(1), pen_mm, sample_mm)
+    def of(cls, rows: Sequence[_Seen], all_rows: Sequence[_Seen], pen_mm: float, sample_mm: float) -> _Ink:
+        """What ``rows`` have in common; where they begin and end they have it with all that do so there."""
+        old = rows[0].row
+        first = [one.starts[0] for one in all_rows if abs(one.row[0].x0_mm - old[0].x0_mm) < _ON_LINE_MM]
+        last = [one.ends[-1] for one in all_rows if abs(one.row[-1].x1_mm - old[-1].x1_mm) < _ON_LINE_MM]
+        inner = range(1, len(old))
+        starts = (_alike(first), *(_alike([one.starts[k] for one in rows]) for k in inner))
+        ends = (*(_alike([one.ends[k - 1] for one in rows]) for k in inner), _alike(last))
+        return cls(starts, ends, pen_mm, sample_mm, (_sharp(first), _sharp(last)))
 
     def columns(self, old: tuple[Panel, ...], speed_mm_s: float) -> list[tuple[float, float]] | None:
         """From where to where the columns reach, which were thought to be ``old``; None where the ink does not say."""
@@ -186,20 +210,28 @@ class _Ink:
     ) -> tuple[float, float] | None:
         """From where to where a line lasts whose ink reaches from ``start`` to ``end``: whole multiples of ``step``
         mm, or as long as it was ``thought`` to. None where that is not known better than it was."""
-        x0, whole = thought[0], thought[1] - thought[0]
-        if start is not None and end is not None:
-            length = step * round((end - start + self.sample_mm - self.pen_mm / 2) / step)
-            if abs(end - start + self.sample_mm - self.pen_mm / 2 - length) < self.pen_mm / 2 + _SLACK_MM:
+        x0, whole, cap = thought[0], thought[1] - thought[0], _CAP * self.pen_mm
+        begin = None if start is None else start + cap
+        stop = None if end is None else end - cap + self.sample_mm
+        if begin is not None and stop is not None:
+            most = _CAPS_MOST * self.pen_mm
+            inked = stop - begin + 2 * cap - most / 2
+            length = step * round(inked / step)
+            if abs(inked - length) < most / 2 + _SLACK_MM:
                 # The pen reaches as far beyond the first sample as beyond the last, however far that is.
-                middle = (start + end + self.sample_mm) / 2
-                return middle - length / 2, middle + length / 2
+                return (begin + stop - length) / 2, (begin + stop + length) / 2
+            if abs(stop - begin - whole) < _INK_LENGTH_MM:
+                return begin, stop
         if abs(whole - step * round(whole / step)) > _ON_LINE_MM:
             return None
-        # One end alone may be a stain's, or faint; a start that a pulse is joined to is known by the end.
-        if start is None or end is None or start - x0 > -_JOINED_MM:
+        if begin is not None and stop is not None:
+            # A pulse that is joined to the line makes it begin early.
+            return (stop - whole, stop) if begin - x0 < -_JOINED_MM else None
+        if stop is not None and self.sharp[1]:
+            begin = stop - whole
+        elif not self.sharp[0]:
             return None
-        begin = end - _CAP * self.pen_mm + self.sample_mm - whole
-        return (begin, begin + whole) if abs(begin - x0) > _ROUGH_MM else None
+        return (begin, begin + whole) if begin is not None and abs(begin - x0) > _ROUGH_MM else None
 
     def _gapped(self) -> tuple[float, float, float] | None:
         """(start, length, pitch) mm of the ink of columns with gaps between them, None without."""
@@ -228,13 +260,20 @@ def _on_line(x0: float, before: float) -> float:
     return line if abs(x0 - line) < _SNAP_MM else x0
 
 
-def _alike(places: Sequence[float], rows: int) -> float | None:
-    """The place (mm) at which the ink of most of ``rows`` ends, None without one."""
-    if not places:
+def _sharp(places: Sequence[float | None]) -> bool:
+    """Whether all rows, and several, have their ends at the same place."""
+    seen = [x for x in places if x is not None]
+    return len(seen) == len(places) >= _SEVERAL and float(np.ptp(seen)) < _SHARP_MM
+
+
+def _alike(places: Sequence[float | None]) -> float | None:
+    """The place (mm) at which the ink of most rows ends, None without one."""
+    seen = [x for x in places if x is not None]
+    if not seen:
         return None
-    middle = float(np.median(places))
-    near = [x for x in places if abs(x - middle) < _INK_ALIKE_MM]
-    return float(np.mean(near)) if len(near) >= max(_MOST_ROWS * rows, 1) else None
+    middle = float(np.median(seen))
+    near = [x for x in seen if abs(x - middle) < _INK_ALIKE_MM]
+    return float(np.mean(near)) if len(near) >= max(_MOST_ROWS * len(places), 1) else None
 
 
 def _in_line(layout: Layout, spans: Sequence[tuple[float | None, float | None]], reads: Sequence[RowRead]) -> Layout:

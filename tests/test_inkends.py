@@ -10,7 +10,7 @@ import pytest
 from ecglift.models.strip import RowRead, Strip
 from ecglift.paper import Layout, Panel
 from ecglift.reading.inkends import ink_ends, pen_width_mm
-from ecglift.stages.ends import aligned
+from ecglift.stages.alignment import aligned
 
 PX_PER_MM = 8.0
 PEN_MM = 0.3
@@ -109,6 +109,11 @@ def test_gaps_between_columns_are_seen() -> None:
     result = aligned(_layout(3.2, 63.4), [_drawn(pieces)] * 2, FS_HZ)
     assert np.array(_spans(result)) == pytest.approx(np.array([(a, a + 62.5) for a, _ in pieces]), abs=0.015)
     assert [p.start_s for p in result.rows()[0]] == pytest.approx([0.0, 2.5, 5.0, 7.5], abs=0.05)
+
+
+def test_a_low_rate_that_is_asked_for_is_not_what_was_printed(whole: RowRead) -> None:
+    result = aligned(_layout(3.5, 62.5), [whole] * 2, 50.0)
+    assert _spans(result)[0][0] == pytest.approx(3.317, abs=0.04)
 
 
 def test_a_row_that_ends_early_moves_nothing(whole: RowRead) -> None:

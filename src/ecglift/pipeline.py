@@ -259,7 +259,8 @@ def _layout(settings: Settings, grid: Grid, sheet: Sheet) -> SheetReading:
 
 def _trace(settings: Settings, sheet: Sheet, reading: SheetReading) -> tuple[Layout, tuple[Trace, ...]]:
     from ecglift.reading.turn import turn_sheet
-    from ecglift.stages.ends import aligned, placed
+    from ecglift.stages.alignment import aligned
+    from ecglift.stages.ends import placed
     from ecglift.stages.trace import TraceSettings, read_rows, trace_rows
 
     upright, told = turn_sheet(sheet, reading.quarter_turns), TraceSettings(flip=settings.flip)

@@ -20,7 +20,7 @@ from ecglift.reading.inkends import ink_ends, pen_width_mm
 _ALIKE_MM: Final = 0.05
 _MOST_ROWS: Final = 0.6
 _MOST_MM: Final = 0.6
-"""On that share of the rows, the second, the ink must begin or end within the first; it moves columns by up to the third."""
+"""On the second share of the rows the ink must begin or end within the first; it moves columns by up to the third."""
 
 _LONGEST_S: Final = 1 / 250
 """No device prints fewer samples, whatever rate is asked for."""

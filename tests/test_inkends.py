@@ -66,7 +66,7 @@ def whole() -> RowRead:
 
 
 def test_both_ends_reach_out_by_the_same_part_of_the_pens_width(whole: RowRead) -> None:
-    start, end = ink_ends(whole, 3.5, 253.2)
+    [(start, end)] = ink_ends(whole, (3.5, 253.2))
     assert start is not None
     assert end is not None
     assert (start + end) / 2 == pytest.approx(128.317 - SAMPLE_MM / 2, abs=0.01)
@@ -75,10 +75,10 @@ def test_both_ends_reach_out_by_the_same_part_of_the_pens_width(whole: RowRead) 
 
 
 def test_an_end_is_none_where_the_stroke_goes_on_or_the_picture_ends(whole: RowRead) -> None:
-    assert ink_ends(_drawn([(3.3, 253.3)], joined_mm=4.0), 3.3, 253.3)[0] is None
-    assert ink_ends(whole, 3.5, 120.0)[1] is None
+    assert ink_ends(_drawn([(3.3, 253.3)], joined_mm=4.0), (3.3, 253.3))[0][0] is None
+    assert ink_ends(whole, (3.5, 120.0))[0][1] is None
     shown = replace(whole, presence=np.where(whole.x_mm < 253.4, whole.presence, 0.0))
-    assert ink_ends(shown, 3.5, 253.2)[1] is None
+    assert ink_ends(shown, (3.5, 253.2))[0][1] is None
 
 
 @pytest.mark.parametrize("off_mm", [-0.28, 0.11, 0.45])

@@ -15,18 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecglift.geometry import PageMap
-from ecglift.lattice.cells import CELL_MM, Array, Box
+from ecglift.lattice.cells import CELL_MM, HARMONICS, Array, Box, light_shift
 from ecglift.pixels import darkest
 
 _FINE: Final = 50
 _COARSE: Final = 10
 """Samples of a cell from line to line, enough that a thin line's higher harmonics do not fold down, and along them."""
 
-_LINES: Final = round(CELL_MM)
-"""The harmonic of a cell that is the 1 mm lines'."""
-
 _CLEAR: Final = 0.5
-"""Part of the cells' amplitude there that they must have in common for the place to be known."""
+"""Part of the cells' amplitude at the 1 mm lines' harmonic that they must have in common for the place to be known."""
 
 _MOST_MM: Final = 0.02
 """A larger offset is none of waves: a moiré, or a page that is not locked."""
@@ -61,10 +58,11 @@ def line_offset(image: NDArray[np.uint8], page_map: PageMap, grid_mm: Box) -> tu
 
 def _shift(profiles: Array) -> float:
     """How far (mm) behind its cells' edges the lines of ``profiles`` (cells, _FINE) stand."""
-    wave = np.fft.rfft(profiles, axis=-1)[:, _LINES]
-    size = np.abs(wave)
-    if float(np.abs(wave.sum())) <= _CLEAR * float(size.sum()):
+    harmonics = np.fft.rfft(profiles, axis=-1)[:, 1 : HARMONICS + 1]
+    lines = harmonics[:, round(CELL_MM) - 1]
+    size = np.abs(lines)
+    if float(np.abs(lines.sum())) <= _CLEAR * float(size.sum()):
         return 0.0
     seen = size > 0.5 * float(np.median(size))
-    shift = float(np.median(-np.angle(wave[seen]))) / (2 * np.pi)
+    shift = float(np.median(light_shift(harmonics[seen])))
     return shift if abs(shift) < _MOST_MM else 0.0

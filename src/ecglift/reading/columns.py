@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ecglift.paper import LARGE_SQUARE_MM
 from ecglift.reading.hypotheses import RowView
@@ -30,6 +31,9 @@ _HEAVY_MM: Final = 0.3
 _CUT_MM: Final = 5.0
 _AT_MM: Final = 1.5
 """What names say is tried when it differs that much from the rows' length; an edge so near to a column's is its own."""
+
+MOST_ROWS: Final = 0.6
+"""What that share of a sheet's rows show is so for all."""
 
 _SAME_LENGTH: Final = 0.03
 """Relative difference up to which columns are as long together as a row of one panel that lasts whole seconds."""
@@ -179,6 +183,15 @@ def together(columns: dict[int, Columns], speed_mm_s: float) -> dict[int, Column
             width = pitch if some.width_mm == some.pitch_mm else some.width_mm
             out[n] = replace(some, x0_mm=out[1].x0_mm, pitch_mm=pitch, width_mm=width)
     return out
+
+
+def common_place(places: Sequence[float], rows: int, within_mm: float) -> float | None:
+    """The place (mm) that most of ``rows`` agree on to ``within_mm``, None without one."""
+    if not places:
+        return None
+    middle = float(np.median(places))
+    near: NDArray[np.float64] = np.array([x for x in places if abs(x - middle) < within_mm])
+    return float(near.mean()) if len(near) >= max(MOST_ROWS * rows, 1) else None
 
 
 def _nominal_mm(length_mm: float, speed_mm_s: float) -> float | None:

@@ -45,11 +45,11 @@ _NARROW: Final = 0.35
 """The pen is as wide as that share of the level columns are at most: where a line trembles it looks wider."""
 
 
-def ink_ends(read: RowRead, x0_mm: float, x1_mm: float) -> tuple[float | None, float | None]:
-    """Where the ink of the row's line, which is thought to begin at ``x0_mm`` and end at ``x1_mm``, does so, mm; None
-    where it is not seen to, as at a pulse that is joined to it or at the picture's edge."""
+def ink_ends(read: RowRead, *spans_mm: tuple[float, float]) -> list[tuple[float | None, float | None]]:
+    """Where the ink of the row's lines, which are thought to reach over ``spans_mm``, begins and ends, mm; None where
+    it is not seen to, as at a pulse that is joined to it or at the picture's edge."""
     ink = _ink(read)
-    return _end(ink, read, x0_mm, -1), _end(ink, read, x1_mm, 1)
+    return [(_end(ink, read, x0_mm, -1), _end(ink, read, x1_mm, 1)) for x0_mm, x1_mm in spans_mm]
 
 
 def pen_width_mm(reads: Iterable[RowRead]) -> float | None:

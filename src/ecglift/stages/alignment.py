@@ -14,13 +14,13 @@ from typing import Final
 import numpy as np
 
 from ecglift.models.strip import RowRead
-from ecglift.paper import Layout, Panel
+from ecglift.paper import LARGE_SQUARE_MM, Layout, Panel
+from ecglift.reading.columns import common_place
 from ecglift.reading.inkends import ink_ends, pen_width_mm
 
 _ALIKE_MM: Final = 0.05
-_MOST_ROWS: Final = 0.6
 _MOST_MM: Final = 0.6
-"""On the second share of the rows the ink must begin or end within the first; it moves columns by up to the third."""
+"""On most rows the ink must begin or end within the first; it moves columns by up to the second."""
 
 _LONGEST_S: Final = 1 / 250
 """No device prints fewer samples, whatever rate is asked for."""
@@ -47,7 +47,6 @@ _JOINED_MM: Final = 0.25
 
 _GAP_MM: Final = 0.4
 _ON_LINE_MM: Final = 0.01
-_LINE_MM: Final = 5.0
 _SNAP_MM: Final = 0.06
 """A start this near to a heavy line of the grid stands on it, and one that stands on any line stays there: lines are
 known better than the ink."""
@@ -91,7 +90,7 @@ class _Seen:
 
     @classmethod
     def of(cls, row: tuple[Panel, ...], read: RowRead) -> _Seen:
-        starts, ends = zip(*(ink_ends(read, p.x0_mm, p.x1_mm) for p in row), strict=True)
+        starts, ends = zip(*ink_ends(read, *((p.x0_mm, p.x1_mm) for p in row)), strict=True)
         return cls(row, starts, ends)
 
 
@@ -122,20 +121,22 @@ class _Ink:
 
     def columns(self, old: tuple[Panel, ...], speed_mm_s: float) -> list[tuple[float, float]] | None:
         """From where to where the columns reach, which were thought to be ``old``; None where the ink does not say."""
-        n, step, thought = len(old), _STEP_S * speed_mm_s, (old[0].x0_mm, old[-1].x1_mm)
-        if (gapped := self._gapped()) is not None:
+        n, step, (x0, x1) = len(old), _STEP_S * speed_mm_s, (old[0].x0_mm, old[-1].x1_mm)
+        gapped = self._gapped()
+        if gapped is not None:
             start, inked, pitch = gapped
-            span = self._span(start, start + inked, (thought[0], thought[0] + pitch), step)
+            span = self._span(start, start + inked, (x0, x0 + pitch), step)
         elif any(b.x0_mm - a.x1_mm > _ON_LINE_MM for a, b in pairwise(old)):
             return None
         else:
-            span, pitch = self._span(self.starts[0], self.ends[-1], thought, n * step), 0.0
-            if span is not None and abs(span[1] - thought[1]) > _MOST_MM:
-                return None
-        if span is None or abs(span[0] - thought[0]) > _MOST_MM:
+            span = self._span(self.starts[0], self.ends[-1], (x0, x1), n * step)
+        if span is None or abs(span[0] - x0) > _MOST_MM or (gapped is None and abs(span[1] - x1) > _MOST_MM):
             return None
-        x0, length = _on_line(span[0], thought[0]), (span[1] - span[0]) / (1 if pitch else n)
-        return [(x0 + k * (pitch or length), x0 + k * (pitch or length) + length) for k in range(n)]
+        length = span[1] - span[0]
+        if gapped is None:
+            length = pitch = length / n
+        begin = _on_line(span[0], x0)
+        return [(begin + k * pitch, begin + k * pitch + length) for k in range(n)]
 
     def _span(
         self, start: float | None, end: float | None, thought: tuple[float, float], step: float
@@ -188,7 +189,7 @@ def _on_line(x0: float, before: float) -> float:
     """The start ``x0``, or rather the line of the grid on which it was ``before``, or a heavy one that is there."""
     if abs(before - round(before)) < _ON_LINE_MM and abs(x0 - before) < _SNAP_MM:
         return before
-    line = _LINE_MM * round(x0 / _LINE_MM)
+    line = LARGE_SQUARE_MM * round(x0 / LARGE_SQUARE_MM)
     return line if abs(x0 - line) < _SNAP_MM else x0
 
 
@@ -200,9 +201,4 @@ def _sharp(places: Sequence[float | None]) -> bool:
 
 def _alike(places: Sequence[float | None]) -> float | None:
     """The place (mm) at which the ink of most rows ends, None without one."""
-    seen = [x for x in places if x is not None]
-    if not seen:
-        return None
-    middle = float(np.median(seen))
-    near = [x for x in seen if abs(x - middle) < _ALIKE_MM]
-    return float(np.mean(near)) if len(near) >= max(_MOST_ROWS * len(places), 1) else None
+    return common_place([x for x in places if x is not None], len(places), _ALIKE_MM)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ecglift.models.strip import RowRead
 from ecglift.paper import Layout, Panel
+from ecglift.reading.columns import MOST_ROWS, common_place
 
 _RUN_MM: Final = 3.0
 _RUN_SHARE: Final = 0.85
@@ -39,8 +40,7 @@ _EXACT_MM: Final = 0.15
 _SHORTER_MM: Final = 8.0
 """By how much rows may be shorter or longer than the layout says."""
 _ALIKE_MM: Final = 0.5
-_MOST_ROWS: Final = 0.6
-"""That share of the rows must end within so much of the place where half of them do."""
+"""Most rows must end within so much of the place where half of them do."""
 
 
 def placed(layout: Layout, reads: Sequence[RowRead]) -> Layout:
@@ -55,7 +55,7 @@ def placed(layout: Layout, reads: Sequence[RowRead]) -> Layout:
     together = [abs(row[0].x0_mm - x0) < _SHORTER_MM and abs(row[-1].x1_mm - x1) < _SHORTER_MM for row in rows]
     spans = [span for span, one in zip(seen, together, strict=True) if one]
     starts, ends = ([x for span in spans if (x := span[k]) is not None] for k in (0, 1))
-    start, end = _common(starts, len(spans)), _common(ends, len(spans))
+    start, end = (common_place(places, len(spans), _ALIKE_MM) for places in (starts, ends))
     if end is None:
         return layout
     end += _DRAWN_MM
@@ -115,7 +115,7 @@ def _touching(layout: Layout, reads: Sequence[RowRead]) -> Layout:
         if b.x0_mm - a.x1_mm > _LENGTH_MM
     ]
     seen = [_runs_through(*gap) for gap in gaps]
-    if not seen or np.mean(seen) < _MOST_ROWS:
+    if not seen or np.mean(seen) < MOST_ROWS:
         return layout
     changed: dict[Panel, Panel] = {}
     for row in rows:
@@ -164,15 +164,6 @@ def _share(columns: NDArray[np.bool_], n: int) -> NDArray[np.float64]:
     """Share of the marked ones among ``n`` columns from each on."""
     count = np.concatenate([[0], np.cumsum(columns)])
     return np.asarray((count[n:] - count[:-n]) / n)
-
-
-def _common(places: Sequence[float], rows: int) -> float | None:
-    """The place (mm) that most of ``rows`` agree on, None without one."""
-    if not places:
-        return None
-    middle = float(np.median(places))
-    near: NDArray[np.float64] = np.array([x for x in places if abs(x - middle) < _ALIKE_MM])
-    return float(near.mean()) if len(near) >= max(_MOST_ROWS * rows, 1) else None
 
 
 def _moved(layout: Layout, together: Sequence[bool], shift: float, origin: float, stretch: float) -> Layout:

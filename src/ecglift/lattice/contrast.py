@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -35,22 +34,16 @@ class Contrast:
 class Lines:
     """The grid's lines as pictures (h, w) float32, about 1 on a line: ``across`` those that follow each other from
     left to right, ``down`` from top to bottom. The ink of a page is both at once. ``noise``: amplitude of waves in
-    them that say nothing; ``ink``: what else may be asked about the lines' places, all that is dark on the page;
-    ``finer``: gives the same lines where they are to a fraction of these pictures' error, for more time."""
+    them that say nothing; ``ink``: what else may be asked about the lines' places, all that is dark on the page."""
 
     across: NDArray[np.float32]
     down: NDArray[np.float32]
     noise: float = 0.0
     ink: NDArray[np.float32] | None = None
-    finer: Callable[[], Lines] | None = None
 
     @classmethod
     def of_ink(cls, ink: NDArray[np.float32]) -> Lines:
         return cls(ink, ink)
-
-    def at_best(self) -> Lines:
-        """These lines, finer if they can be."""
-        return self.finer() if self.finer else self
 
     @property
     def shape(self) -> tuple[int, int]:

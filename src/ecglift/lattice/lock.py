@@ -104,28 +104,35 @@ def _grown(
     already taken around it by more than ``step_share`` of the period, is carried over but weighs nothing, and so do
     all that are more than ``reach`` cells behind such."""
     rows, columns = shift.shape
-    out, weight = [[0.0] * columns for _ in range(rows)], [[-1.0] * columns for _ in range(rows)]
-    s, q = shift.tolist(), quality.tolist()
+    wide = columns + 2
+    # A border of cells that are taken and weigh nothing, and plain lists: the loop runs over every cell of the page.
+    s, q = (np.pad(values, 1).ravel().tolist() for values in (shift, quality))
+    weight = np.pad(np.full((rows, columns), -1.0), 1).ravel().tolist()
+    out, total, sums = ([0.0] * len(weight) for _ in range(3))
+    beside, around = (-wide, wide, -1, 1), (-wide - 1, -wide, 1 - wide, -1, 1, wide - 1, wide, wide + 1)
     r, c = divmod(int(np.argmax(blurred(quality, 2.0) * (quality >= least))), columns)
-    queue: list[tuple[float, int, int, float, int]] = [(0.0, r, c, s[r][c], 0)]
+    first = (r + 1) * wide + c + 1
+    queue: list[tuple[float, int, float, int]] = [(0.0, first, s[first], 0)]
+    half, most = period / 2, step_share * period
     while queue:
-        _, r, c, near, gap = heapq.heappop(queue)
-        if weight[r][c] >= 0:
+        _, k, near, gap = heapq.heappop(queue)
+        if weight[k] >= 0:
             continue
-        total, mean = 0.0, 0.0
-        for i in range(max(r - 1, 0), min(r + 2, rows)):
-            for j in range(max(c - 1, 0), min(c + 2, columns)):
-                if weight[i][j] > 0:
-                    total += weight[i][j]
-                    mean += weight[i][j] * out[i][j]
-        near = mean / total if total > 0 else near
-        step = (s[r][c] - near + period / 2) % period - period / 2
-        good = q[r][c] >= least and abs(step) < step_share * period and (reach is None or gap <= reach)
-        out[r][c], weight[r][c] = (near + step, q[r][c]) if good else (near, 0.0)
-        for i, j in ((r - 1, c), (r + 1, c), (r, c - 1), (r, c + 1)):
-            if 0 <= i < rows and 0 <= j < columns and weight[i][j] < 0:
-                heapq.heappush(queue, (-q[i][j], i, j, out[r][c], 0 if good else gap + 1))
-    return np.array(out), np.array(weight)
+        if total[k] > 0:
+            near = sums[k] / total[k]
+        step = (s[k] - near + half) % period - half
+        good = q[k] >= least and abs(step) < most and (reach is None or gap <= reach)
+        out[k], weight[k] = (near + step, q[k]) if good else (near, 0.0)
+        if good:
+            w = q[k]
+            for j in around:
+                total[k + j] += w
+                sums[k + j] += w * out[k]
+        for j in beside:
+            if weight[k + j] < 0:
+                heapq.heappush(queue, (-q[k + j], k + j, out[k], 0 if good else gap + 1))
+    inner = np.s_[1:-1, 1:-1]
+    return np.array(out).reshape(-1, wide)[inner], np.array(weight).reshape(-1, wide)[inner]
 
 
 def _spread_out(lines: Lines, page_map: PageMap, region_px: Box) -> PageMap:
@@ -309,14 +316,15 @@ def _final_field(bend: Array, trusted: Array, axis: int) -> _Final:
     Each half of the cells tells how stiff the other half's field should be: a scan's is nearly rigid.
     """
     black, white = _halves(bend.shape, axis)
-    tried = []
-    for stiffness in STIFFNESSES:
+    tried: list[tuple[float, float, Array, Array]] = []
+    for stiffness in reversed(STIFFNESSES):
         a, b = smooth_field(bend, trusted * black, stiffness), smooth_field(bend, trusted * white, stiffness)
-        loss = float(np.sum(trusted * np.square(bend - np.where(black, b, a))))
-        tried.append((loss, stiffness, a, b))
+        tried.append((float(np.sum(trusted * np.square(bend - np.where(black, b, a)))), stiffness, a, b))
+        if len(tried) > 2 and tried[-3][0] < tried[-2][0] < tried[-1][0]:
+            break  # ever softer fields follow ever more of the noise
     least = min(t[0] for t in tried)
     # The stiffest that predicts the other half as well as the best does.
-    _, stiffness, a, b = [t for t in tried if t[0] <= 1.01 * least][-1]
+    _, stiffness, a, b = next(t for t in tried if t[0] <= 1.01 * least)
     field = smooth_field(bend, trusted, stiffness)
     left, spread = bend - field, np.abs(a - b) / 2
     rigid, folded = (

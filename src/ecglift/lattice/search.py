@@ -103,7 +103,7 @@ def find_lattice(
     scale = _scale(comb)
     region = _joined(followed.region_px(tiles), waves_box(lines))
     if 0.8 * IDEAL_PX_PER_MM < scale < 1.5 * IDEAL_PX_PER_MM:
-        return Found(lines.at_best(), to_work, integrate(tiles, followed), region, comb.score)
+        return Found(lines, to_work, integrate(tiles, followed), region, comb.score)
     factor = IDEAL_PX_PER_MM / scale
     area = (region[2] - region[0]) * (region[3] - region[1])
     factor = min(factor, float(np.sqrt(MAX_PIXELS / area)))
@@ -118,7 +118,7 @@ def find_lattice(
     comb, row, column = alike[0]
     followed = follow(tiles, comb, row, column)
     region = _joined(followed.region_px(tiles), waves_box(lines))
-    return Found(lines.at_best(), to_work, integrate(tiles, followed), region, min(first, comb.score))
+    return Found(lines, to_work, integrate(tiles, followed), region, min(first, comb.score))
 
 
 def waves_box(lines: Lines) -> Box | None:

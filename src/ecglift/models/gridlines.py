@@ -7,7 +7,6 @@ a wave is as high as the network is sure of it, and nothing where it cannot tell
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Final
 
 import cv2
@@ -29,10 +28,6 @@ HEAVY_MEAN: Final = 0.14343
 MULTIPLE: Final = 32
 """The network's pictures have sides of whole multiples of this."""
 
-LOOKS_PX: Final = (0, 1)
-"""Shifts, to the right and down alike, at which a picture is looked at. Pixels that differ by an odd number in their
-place are answered by other weights, and err by up to 0.1 px in other directions: on a clean page that was 3 dB."""
-
 
 def network_input(rgb: NDArray[np.uint8], ink: NDArray[np.float32]) -> NDArray[np.float32]:
     """(n, 4, h, w) float32 from pictures (n, h, w, 3) uint8 and their ink (n, h, w), −2 to 2."""
@@ -49,18 +44,14 @@ def waves_of(mm: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.f
     return np.cos(turn * mm).astype(np.float32), bump.astype(np.float32)
 
 
-def find_waves(
-    rgb: NDArray[np.uint8], ink: NDArray[np.float32], model: Any, looks_px: Sequence[int] = LOOKS_PX
-) -> NDArray[np.float32]:
-    """(4, h, w) float32, :data:`CHANNELS`, for a picture (h, w, 3) uint8 and its ink (h, w): the mean of ``looks_px``.
+def find_waves(rgb: NDArray[np.uint8], ink: NDArray[np.float32], model: Any) -> NDArray[np.float32]:
+    """(4, h, w) float32, :data:`CHANNELS`, for a picture (h, w, 3) uint8 and its ink (h, w).
 
+    Pixels that differ by an odd number in their place are answered by other weights, and the waves may stand some
+    hundredths of a pixel beside the lines, alike all over a page: :mod:`ecglift.lattice.offset` mends that.
     ``model``: an :class:`ecglift.models.runtime.Model`."""
     height, width = ink.shape
-    total = np.zeros((len(CHANNELS), height, width), np.float32)
-    for shift in looks_px:
-        edges = shift, -(height + shift) % MULTIPLE, shift, -(width + shift) % MULTIPLE  # above, below, left, right
-        wider = (cv2.copyMakeBorder(part, *edges, cv2.BORDER_REPLICATE)[None] for part in (rgb, ink))
-        answer = model.run({"picture": network_input(*wider)})["waves"][0]
-        total += answer[:, shift : shift + height, shift : shift + width]
-    total /= np.float32(len(looks_px))
-    return total
+    edges = 0, -height % MULTIPLE, 0, -width % MULTIPLE  # above, below, left, right
+    wider = (cv2.copyMakeBorder(part, *edges, cv2.BORDER_REPLICATE)[None] for part in (rgb, ink))
+    answer = model.run({"picture": network_input(*wider)})["waves"][0]
+    return np.asarray(answer[:, :height, :width], np.float32)

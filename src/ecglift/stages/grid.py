@@ -162,23 +162,14 @@ def _seen_by(
 
 
 def by_network(picture: NDArray[np.uint8], size: tuple[int, int]) -> Lines:
-    """The grid's lines alone, as the grid network sees them on a copy of (width, height) pixels: at its first look,
-    and ``finer`` by the others."""
-    from ecglift.models.gridlines import LOOKS_PX, find_waves
+    """The grid's lines alone, as the grid network sees them on a copy of (width, height) pixels."""
+    from ecglift.models.gridlines import find_waves
     from ecglift.models.runtime import load
 
     copy = resized(picture, size)
     ink = by_ink(picture if size[0] > picture.shape[1] else copy, size).across
-    first = find_waves(copy, ink, load("gridlines"), LOOKS_PX[:1])
-
-    def lines(waves: NDArray[np.float32]) -> Lines:
-        return Lines(waves[0] + waves[1], waves[2] + waves[3], _NOISE, ink)
-
-    def finer() -> Lines:
-        others = find_waves(copy, ink, load("gridlines"), LOOKS_PX[1:])
-        return lines(first + (others - first) * np.float32(1 - 1 / len(LOOKS_PX)))
-
-    return replace(lines(first), finer=finer)
+    waves = find_waves(copy, ink, load("gridlines"))
+    return Lines(waves[0] + waves[1], waves[2] + waves[3], _NOISE, ink)
 
 
 @dataclass(frozen=True)

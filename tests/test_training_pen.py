@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="tests of training need torch")
 
 from ecglift.models.pen import CHANNELS, LINE  # noqa: E402
-from ecglift.training.pen import PenNetwork, Recipe, export, page_rows, pen_loss, piece, stored, train  # noqa: E402
+from ecglift.training.pen import PenNetwork, Recipe, export, page_rows, pen_loss, piece, stored, train, widened  # noqa: E402
 from ecglift.training.signals import Signals  # noqa: E402
 
 pytestmark = pytest.mark.train
@@ -65,6 +65,19 @@ def test_exported_file_answers_as_torch_does(tmp_path: Path) -> None:
             weight += 0.02 * torch.randn_like(weight)
     example = np.random.default_rng(3).normal(0, 1, (1, CHANNELS, 96)).astype(np.float32)
     assert export(model.eval(), example, tmp_path / "model.onnx") < 1e-3
+
+
+def test_a_wider_network_answers_as_the_one_it_starts_from() -> None:
+    torch.manual_seed(0)
+    narrow, wide = PenNetwork(8), PenNetwork(12)
+    with torch.no_grad():
+        for weight in narrow.parameters():
+            weight += 0.05 * torch.randn_like(weight)
+    widened(narrow.state_dict(), wide)
+    x = torch.randn(2, CHANNELS, 64)
+    assert torch.allclose(narrow(x), wide(x), atol=1e-5)
+    with pytest.raises(ValueError, match="has the shape"):
+        widened(wide.state_dict(), narrow)
 
 
 def test_rows_of_a_page_lie_near_their_truth() -> None:

@@ -25,8 +25,8 @@ def rectify(
     ``page_map``.
 
     One Lanczos interpolation of the original pixels (8×8); where the image is finer than the sheet it is low-passed
-    first, so that nothing folds, and a cubic one (4×4) loses no more. Pixels that the image does not reach are white and
-    not ``seen``."""
+    first, so that nothing folds, and a cubic one (4×4) loses no more. Pixels that the image does not reach are white
+    and not ``seen``."""
     x0, y0, x1, y1 = bounds_mm
     width, height = round((x1 - x0) * px_per_mm), round((y1 - y0) * px_per_mm)
     if width < 1 or height < 1:

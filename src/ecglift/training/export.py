@@ -63,17 +63,20 @@ def has_bfloat16(device: str) -> bool:
     return device != "cpu" or bool(cpu._is_avx512_bf16_supported() or cpu._is_amx_tile_supported())
 
 
-def load_weights(model: torch.nn.Module, path: Path) -> None:
-    """Fill ``model`` from a torch checkpoint or from the initializers of an exported ONNX file."""
+def stored_weights(path: Path) -> dict[str, torch.Tensor]:
+    """The weights by name in a torch checkpoint or in the initializers of an exported ONNX file."""
     if path.suffix != ".onnx":
-        model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-        return
+        return dict(torch.load(path, map_location="cpu", weights_only=True))
     import onnx
     from onnx import numpy_helper
 
-    stored = {t.name: numpy_helper.to_array(t).copy() for t in onnx.load(str(path)).graph.initializer}
-    state = model.state_dict()
+    return {t.name: torch.from_numpy(numpy_helper.to_array(t).copy()) for t in onnx.load(str(path)).graph.initializer}
+
+
+def load_weights(model: torch.nn.Module, path: Path) -> None:
+    """Fill ``model`` from a torch checkpoint or from the initializers of an exported ONNX file."""
+    state, stored = model.state_dict(), stored_weights(path)
     missing = [name for name in state if name not in stored and not name.endswith("num_batches_tracked")]
     if missing:
         raise ValueError(f"{path} lacks the weights {', '.join(missing[:5])}")
-    model.load_state_dict({name: torch.from_numpy(stored[name]) if name in stored else state[name] for name in state})
+    model.load_state_dict({name: stored.get(name, state[name]) for name in state})

@@ -8,8 +8,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ecglift.leads import LIMB_BASIS, LIMB_LEADS, polarity
-from ecglift.paper import TEMPLATES, Layout, Panel
+from ecglift.leads import CABRERA_LIMB_LEADS, LIMB_BASIS, LIMB_LEADS, polarity
+from ecglift.paper import TEMPLATES, Layout, Panel, Template
 from ecglift.problem import Problem
 from ecglift.sheet import Trace
 
@@ -26,6 +26,10 @@ _GOOD_DB: Final = -12.0
 _BETTER_DB: Final = 6.0
 """What the limb leads' relations leave of them: in an order that is doubted at least, in one that is believed at most,
 and the difference between the two."""
+_NAMED: Final = 0.6
+"""Of a sheet whose panels' names are less sure in the mean, the arrangement is a guess."""
+_MANY: Final = 6
+_LIMBS: Final = frozenset((*LIMB_LEADS, *CABRERA_LIMB_LEADS))
 _MAX_LAG_MM: Final = 0.5
 _LEAST_MM: Final = 20.0
 _JOINT_MM: Final = 1.0
@@ -44,13 +48,16 @@ class Names:
 def find_names(layout: Layout, traces: tuple[Trace, ...], keep_order: bool = False) -> Names:
     """``layout`` with other names where the lines clearly contradict those that were read.
 
-    Standard and Cabrera order are told apart by the relations of the limb leads that share a column. A rhythm strip is
+    Where few names were read, the arrangement is the one in whose columns the limb leads obey their relations and the
+    chest leads do not. Standard and Cabrera order are told apart by the same. A rhythm strip is
     compared with the short leads over the same piece of paper, or the same time where gaps part the columns; on sheets
     whose columns all show one time it is compared with none. ``keep_order``: the arrangement was told, only strips are
     looked at.
     """
     by_row = {trace.row: trace for trace in traces if len(trace.x_mm) > 1}
-    ordered, problems = (layout, ()) if keep_order else _ordered(layout, by_row)
+    ordered, problems = (layout, ()) if keep_order else _arranged(layout, by_row)
+    if not (keep_order or problems):
+        ordered, problems = _ordered(layout, by_row)
     short = [p for p in ordered.panels if not p.rhythm and p.row in by_row]
     if len({round(p.start_s, 2) for p in short}) < len({p.column for p in short}):
         return Names(ordered, problems)
@@ -63,6 +70,72 @@ def find_names(layout: Layout, traces: tuple[Trace, ...], keep_order: bool = Fal
             panel = replace(panel, lead=name.lead, polarity=name.polarity, gain_mm_mv=name.gain_mm_mv)
         panels.append(panel)
     return Names(replace(ordered, panels=tuple(panels)) if problems else layout, problems)
+
+
+def _arranged(layout: Layout, by_row: dict[int, Trace]) -> tuple[Layout, tuple[Problem, ...]]:
+    """``layout``, of whose names few were read, in the arrangement of as many rows that the lines themselves obey, if
+    they do not obey this one."""
+    if layout.name not in TEMPLATES or np.mean([p.confidence for p in layout.panels]) > _NAMED:
+        return layout, ()
+    strips = TEMPLATES[layout.name].rhythm_strips
+    rows = [row for row in layout.rows() if not row[0].rhythm]
+    alike = [t for t in TEMPLATES.values() if len(t.rows) == len(rows) and t.rhythm_strips == strips]
+    if not rows or len(layout.rows()) != len(rows) + strips:
+        return layout, ()
+    columns = {column for template in alike for column in zip(*template.rows, strict=True)}
+    # The middle one of three chest leads is about the mean of the others, as aVF is; six obey by no chance.
+    limbs = [column for column in columns if len(column) >= _MANY and _LIMBS.issuperset(column)]
+
+    def misfit_db(one: Layout) -> float:
+        """What contradicts the arrangement: of limb leads, and chest leads that obey the limb leads' relations."""
+        left, power = _contradicts(one, by_row)
+        for chest in {p.column for p in one.panels if p.lead not in LIMB_LEADS and not p.rhythm}:
+            column = [p for p in one.panels if p.column == chest and not p.rhythm]
+            if len(column) != len(rows):
+                continue
+            for names in limbs:
+                turned = tuple(_called(p, name) for p, name in zip(column, names, strict=True))
+                obeys, whole = _contradicts(replace(one, panels=turned), by_row)
+                if whole > 0 and _db(obeys, whole) < _GOOD_DB:
+                    left, power = left + whole, power + whole
+                    break
+        return _db(left, power)
+
+    others = [_as(layout, rows, t) for t in alike if t.name != layout.name]
+    fits = sorted((misfit_db(one), k) for k, one in enumerate(others))
+    fits = [fit for fit in fits if np.isfinite(fit[0])]
+    if not fits or not fits[0][0] < min(_GOOD_DB, misfit_db(layout) - _BETTER_DB):
+        return layout, ()
+    if len(fits) > 1 and fits[1][0] < fits[0][0] + _BETTER_DB:
+        return layout, ()
+    best = others[fits[0][1]]
+    text = (
+        f"few lead names could be read; the lines are not those of {layout.name}, but obey the relations of {best.name}"
+    )
+    return best, (Problem("leads-rearranged", STAGE, text),)
+
+
+def _as(layout: Layout, rows: list[tuple[Panel, ...]], template: Template) -> Layout:
+    """``layout`` with its short leads' ``rows`` in the columns of ``template``, one after the other."""
+    panels = [p for p in layout.panels if p.rhythm]
+    for row, names in zip(rows, template.rows, strict=True):
+        x0, width = row[0].x0_mm, (row[-1].x1_mm - row[0].x0_mm) / len(names)
+        for k, name in enumerate(names):
+            if len(names) == len(row):
+                panels.append(_called(row[k], name))
+                continue
+            ends, start_s = (x0 + k * width, x0 + (k + 1) * width), row[0].start_s + k * width / layout.speed_mm_s
+            piece = replace(row[0], column=k, x0_mm=ends[0], x1_mm=ends[1], start_s=start_s)
+            panels.append(_called(piece, name))
+    panels.sort(key=lambda p: (p.row, p.column))
+    return replace(layout, name=template.name, panels=tuple(panels), runner_up=layout.name)
+
+
+def _called(panel: Panel, name: str) -> Panel:
+    """The panel as the lead that a template calls ``name``."""
+    lead, sign = polarity(name)
+    assert lead is not None  # templates hold lead names only
+    return replace(panel, lead=lead, polarity=sign)
 
 
 def _ordered(layout: Layout, by_row: dict[int, Trace]) -> tuple[Layout, tuple[Problem, ...]]:
@@ -78,20 +151,23 @@ def _ordered(layout: Layout, by_row: dict[int, Trace]) -> tuple[Layout, tuple[Pr
         if not p.rhythm:
             if k >= len(TEMPLATES[other].rows) or p.column >= len(TEMPLATES[other].rows[k]):
                 return layout, ()
-            lead, sign = polarity(TEMPLATES[other].rows[k][p.column])
-            assert lead is not None  # templates hold lead names only
-            p = replace(p, lead=lead, polarity=sign)
+            p = _called(p, TEMPLATES[other].rows[k][p.column])
         panels.append(p)
     changed = replace(layout, name=other, panels=tuple(panels), runner_up=layout.name)
-    now, then = _residual_db(layout, by_row), _residual_db(changed, by_row)
+    now, then = (_db(*_contradicts(one, by_row)) for one in (layout, changed))
     if not (now > _POOR_DB and then < _GOOD_DB and then < now - _BETTER_DB):
         return layout, ()
     text = f"the limb leads were read in the order of {layout.name}, but obey their relations in that of {other}"
     return changed, (Problem("leads-reordered", STAGE, text),)
 
 
-def _residual_db(layout: Layout, by_row: dict[int, Trace]) -> float:
-    """How much of the limb leads of a column contradicts their relations, dB of their power; NaN if not to be told."""
+def _db(left: float, power: float) -> float:
+    return 10 * float(np.log10(max(left / power, 1e-9))) if power > 0 else float("nan")
+
+
+def _contradicts(layout: Layout, by_row: dict[int, Trace]) -> tuple[float, float]:
+    """What of the limb leads that share a column contradicts their relations, and their whole power; 0 and 0 where
+    that is not to be told."""
     left = power = 0.0
     limb = [p for p in layout.panels if p.lead in LIMB_LEADS and not p.rhythm and p.row in by_row]
     for column in {p.column for p in limb}:
@@ -99,8 +175,9 @@ def _residual_db(layout: Layout, by_row: dict[int, Trace]) -> float:
         if len(together) < 3:
             continue
         step = float(np.diff(by_row[together[0].row].x_mm).mean())
-        along = np.arange(0.0, min(p.x1_mm - p.x0_mm for p in together), step)
-        lines = np.stack([_sure_mv(by_row[p.row], p, along) for p in together])
+        # One moment stands at one place of the paper, wherever each row was seen to begin.
+        x_mm = np.arange(max(p.x0_mm for p in together), min(p.x1_mm for p in together), step)
+        lines = np.stack([_sure_mv(by_row[p.row], p, x_mm) for p in together])
         lines = lines[:, np.isfinite(lines).all(axis=0)]
         if lines.shape[1] * step < _LEAST_MM:
             continue
@@ -108,17 +185,16 @@ def _residual_db(layout: Layout, by_row: dict[int, Trace]) -> float:
         basis = LIMB_BASIS[[LIMB_LEADS.index(p.lead) for p in together]]
         left += float(np.sum((lines - basis @ np.linalg.lstsq(basis, lines, rcond=None)[0]) ** 2))
         power += float(np.sum(lines**2))
-    return 10 * float(np.log10(max(left / power, 1e-9))) if power > 0 else float("nan")
+    return left, power
 
 
-def _sure_mv(trace: Trace, panel: Panel, along_mm: Floats) -> Floats:
-    """The panel's line in mV at ``along_mm`` from its start, NaN where it is not sure."""
+def _sure_mv(trace: Trace, panel: Panel, x_mm: Floats) -> Floats:
+    """The panel's line in mV at ``x_mm``, NaN where it is not sure."""
     known = np.isfinite(trace.y_mm) & (trace.sigma_mm < _SURE_MM)
     if known.sum() < 2:
-        return np.full(len(along_mm), np.nan)
-    x = panel.x0_mm + along_mm
-    y = np.interp(x, trace.x_mm[known], trace.y_mm[known])
-    near = np.interp(x, trace.x_mm, known.astype(float)) > 0.5
+        return np.full(len(x_mm), np.nan)
+    y = np.interp(x_mm, trace.x_mm[known], trace.y_mm[known])
+    near = np.interp(x_mm, trace.x_mm, known.astype(float)) > 0.5
     return np.where(near, panel.polarity * (panel.baseline_mm - y) / panel.gain_mm_mv, np.nan)
 
 

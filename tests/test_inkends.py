@@ -10,6 +10,7 @@ import pytest
 from ecglift.models.strip import RowRead, Strip
 from ecglift.paper import Layout, Panel
 from ecglift.reading.inkends import ink_ends, pen_width_mm
+from ecglift.reading.marks import Pulse
 from ecglift.stages.alignment import aligned
 
 PX_PER_MM = 8.0
@@ -17,6 +18,8 @@ PEN_MM = 0.3
 FS_HZ = 500.0
 SAMPLE_MM = 25.0 / FS_HZ
 SPEED_MM_S = 25.0
+OFF = ((-0.15, 0.05), (0.1, -0.1), (0.0, 0.1), (0.15, -0.05), (-0.1, 0.0), (0.05, 0.15))
+"""By how much the ink of six rows begins and ends beside where it should."""
 
 
 def _drawn(pieces: list[tuple[float, float]], joined_mm: float = 0.0) -> RowRead:
@@ -99,8 +102,29 @@ def test_a_start_on_a_line_of_the_grid_stays_there() -> None:
 
 def test_a_pulse_that_is_joined_leaves_the_end_to_tell() -> None:
     read = _drawn([(3.317, 253.317 - SAMPLE_MM)], joined_mm=1.0)
-    result = aligned(_layout(3.1, 62.5), [read] * 2, FS_HZ)
+    pulse = Pulse(-0.5, -5.0, 5.0, 10.0, 0.99)
+    result = aligned(_layout(3.1, 62.5), [read] * 2, FS_HZ, [pulse])
     assert _spans(result)[0][0] == pytest.approx(3.317, abs=0.05)
+
+
+def test_rows_whose_ends_differ_begin_where_they_do_in_the_middle() -> None:
+    reads = [_drawn([(3.317 + off, 253.317 - SAMPLE_MM + other)]) for off, other in OFF]
+    result = aligned(_layout(3.1, 62.5, rows=len(OFF)), reads, FS_HZ)
+    assert {p.x0_mm for p in result.panels if p.column == 0} == {_spans(result)[0][0]}
+    assert _spans(result)[0][0] == pytest.approx(3.317, abs=0.05)
+
+
+def test_rows_that_were_thought_to_begin_apart_begin_together(whole: RowRead) -> None:
+    thought = _layout(3.317, 62.5, rows=3)
+    ragged = tuple(replace(p, x0_mm=p.x0_mm + 0.6 * (p.row == 1 and p.column == 0)) for p in thought.panels)
+    result = aligned(replace(thought, panels=ragged), [whole] * 3, FS_HZ)
+    assert [row[0].x0_mm for row in result.rows()] == pytest.approx([3.317] * 3, abs=0.012)
+
+
+def test_columns_of_no_round_length_are_as_long_as_the_ink() -> None:
+    read = _drawn([(3.317, 259.85 - SAMPLE_MM)])
+    result = aligned(_layout(3.1, 64.0), [read] * 2, FS_HZ)
+    assert (_spans(result)[0][0], _spans(result)[-1][1]) == pytest.approx((3.317, 259.85), abs=0.06)
 
 
 def test_gaps_between_columns_are_seen() -> None:

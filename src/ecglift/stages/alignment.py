@@ -17,33 +17,53 @@ from ecglift.models.strip import RowRead
 from ecglift.paper import LARGE_SQUARE_MM, Layout, Panel
 from ecglift.reading.columns import common_place
 from ecglift.reading.inkends import ink_ends, pen_width_mm
+from ecglift.reading.marks import Pulse
 
 _ALIKE_MM: Final = 0.05
-_MOST_MM: Final = 0.6
-"""On most rows the ink must begin or end within the first; it moves columns by up to the second."""
+_ENOUGH_ROWS: Final = 0.4
+_SPREAD_MM: Final = 0.1
+"""Inside rows the ink must begin or end within the first on most of them. Where all begin or end it is enough that so
+many rows show it, and that their middle is known to about the third: what single ones are off by cancels."""
+
+_MOST_MM: Final = 1.6
+_TOGETHER_MM: Final = 1.0
+"""Columns are moved by up to the first; rows that were thought to begin within the second of each other do so at one
+place."""
 
 _LONGEST_S: Final = 1 / 250
 """No device prints fewer samples, whatever rate is asked for."""
 
-_CAP: Final = 0.4
+_CAP: Final = 0.3
 _CAPS_MOST: Final = 1.25
-"""How far the ink reaches beyond the first and last sample, in parts of a line's width, measured on round ends, and at
+"""How far the ink reaches beyond the first and last sample, in parts of a line's width, measured on 90 pages, and at
 most, beyond both, with ends of any shape."""
 
-_ROUGH_MM: Final = 0.12
-_SHARP_MM: Final = 0.06
+_ROUGH_MM: Final = 0.08
+_ROUGH: Final = 0.3
+_SHARP_MM: Final = 0.1
 _SEVERAL: Final = 3
-"""One end alone may be a stain's, or faint; where so many rows or more all end within the second of each other it mends
-what is off by more than the first."""
+"""One end alone may be a stain's, or faint, and the pen's reach is a guess; where so many rows or more all end within
+the third of each other it mends what is off by more than the first, or that part of a line's width."""
 
 _STEP_S: Final = 0.05
+_LEAST_STEPS: Final = 2
 _SLACK_MM: Final = 0.04
-_LENGTH_MM: Final = 0.3
-"""Columns, or a row of columns without gaps, last whole multiples of the first, if the ink can be so long, to the
-second; else they last as long as they were thought to, to the third."""
+_OFF_SHARE: Final = 0.1
+_OFF_MM: Final = 0.5
+"""Columns last whole multiples of the first, a row without gaps of as many as it has columns, and two at least, if the
+ink can be so long, to the third, or to that part of the multiple, the fifth at most; else they are as long as it is."""
 
+_ROUND_STEPS: Final = 10
+_ROUND_MM: Final = 0.7
+"""A length that is that near to so many steps was meant to last them."""
+
+_PULSE_MM: Final = 4.0
 _JOINED_MM: Final = 0.25
-"""Ink that begins so much before the columns that end where it ends is a pulse that is joined to the line."""
+"""Ink that begins so much too early on a sheet with a pulse so near to its beginning is a pulse's that is joined to
+the line."""
+
+_SHORT_MM: Final = 0.6
+"""Ink that is so much shorter than the round time that columns were thought to last is torn off or faint."""
 
 _GAP_MM: Final = 0.4
 _ON_LINE_MM: Final = 0.01
@@ -54,32 +74,52 @@ known better than the ink. One that stands on a heavy line, as most do, is held 
 screens the ink of all rows may seem to end a tenth of a millimetre beside where it does."""
 
 
-def aligned(layout: Layout, reads: Sequence[RowRead], fs_hz: float) -> Layout:
+def aligned(layout: Layout, reads: Sequence[RowRead], fs_hz: float, pulses: Sequence[Pulse] = ()) -> Layout:
     """``layout`` with its columns where the ink of its rows, ``reads``, begins and ends, to some hundredths of a
     millimetre: moved together, and as long and as far apart as the ink is, where most rows show it alike.
 
     ``fs_hz``: the last sample of a line stands one before its panel's end, and the rate that is asked for is the best
     guess of the one that was printed. A quarter of a millisecond is seen in a signal of 30 dB, and nothing later can
-    tell it.
+    tell it. ``pulses``: the sheet's, which may be joined to the lines.
     """
     width = pen_width_mm(reads)
     if width is None:
         return layout
     sample_mm = layout.speed_mm_s * min(1 / fs_hz, _LONGEST_S)
-    alike: dict[tuple[float, ...], list[_Seen]] = {}
     seen = [_Seen.of(row, read) for row, read in zip(layout.rows(), reads, strict=True)]
+    groups: list[list[_Seen]] = []
     for one in seen:
-        alike.setdefault(tuple(round(x, 2) for p in one.row for x in (p.x0_mm, p.x1_mm)), []).append(one)
+        alike = next((group for group in groups if _alike_columns(one.row, group[0].row)), None)
+        if alike is None:
+            groups.append([one])
+        else:
+            alike.append(one)
     changed: dict[Panel, Panel] = {}
-    for rows in alike.values():
-        fitted = _Ink.of(rows, seen, width, sample_mm).columns(rows[0].row, layout.speed_mm_s)
-        if fitted is None:
-            continue
+    for rows in groups:
+        old = [
+            (float(np.median([one.row[k].x0_mm for one in rows])), float(np.median([one.row[k].x1_mm for one in rows])))
+            for k in range(len(rows[0].row))
+        ]
+        ink = _Ink.of(rows, seen, width, sample_mm, _pulsed(pulses, old[0][0]))
+        most = max(len(one.row) for one in seen if _end_together(one.row, rows[0].row))
+        fitted = ink.columns(old, max(most, _LEAST_STEPS) * _STEP_S * layout.speed_mm_s) or old
         for one in rows:
             for panel, (x0, x1) in zip(one.row, fitted, strict=True):
                 start_s = panel.start_s * (x1 - x0) / (panel.x1_mm - panel.x0_mm)
                 changed[panel] = replace(panel, x0_mm=x0, x1_mm=x1, start_s=start_s)
-    return replace(layout, panels=tuple(changed.get(p, p) for p in layout.panels)) if changed else layout
+    return replace(layout, panels=tuple(changed.get(p, p) for p in layout.panels))
+
+
+def _end_together(one: tuple[Panel, ...], other: tuple[Panel, ...]) -> bool:
+    """Whether two rows begin and end at the same places, as far as was seen before."""
+    ends = (one[0].x0_mm, other[0].x0_mm), (one[-1].x1_mm, other[-1].x1_mm)
+    return all(abs(a - b) < _TOGETHER_MM for a, b in ends)
+
+
+def _alike_columns(one: tuple[Panel, ...], other: tuple[Panel, ...]) -> bool:
+    """Whether two rows have the same columns, as far as was seen before."""
+    ends = [(a, b) for p, q in zip(one, other, strict=False) for a, b in ((p.x0_mm, q.x0_mm), (p.x1_mm, q.x1_mm))]
+    return len(one) == len(other) and all(abs(a - b) < _TOGETHER_MM for a, b in ends)
 
 
 @dataclass(frozen=True)
@@ -101,7 +141,7 @@ class _Ink:
     """Where the ink of rows with the same columns begins and ends in each of them, mm, None where it is not seen to.
 
     ``pen_mm``: its width; ``sample_mm``: between two samples; ``sharp``: whether the first start and the last end are
-    the same on all rows, and on several.
+    the same on all rows, and on several; ``pulsed``: whether a pulse stands where they begin.
     """
 
     starts: tuple[float | None, ...]
@@ -109,29 +149,33 @@ class _Ink:
     pen_mm: float
     sample_mm: float
     sharp: tuple[bool, bool] = (False, False)
+    pulsed: bool = False
 
     @classmethod
-    def of(cls, rows: Sequence[_Seen], all_rows: Sequence[_Seen], pen_mm: float, sample_mm: float) -> _Ink:
+    def of(
+        cls, rows: Sequence[_Seen], all_rows: Sequence[_Seen], pen_mm: float, sample_mm: float, pulsed: bool
+    ) -> _Ink:
         """What ``rows`` have in common; where they begin and end they have it with all that do so there."""
         old = rows[0].row
-        first = [one.starts[0] for one in all_rows if abs(one.row[0].x0_mm - old[0].x0_mm) < _ON_LINE_MM]
-        last = [one.ends[-1] for one in all_rows if abs(one.row[-1].x1_mm - old[-1].x1_mm) < _ON_LINE_MM]
+        first = [one.starts[0] for one in all_rows if abs(one.row[0].x0_mm - old[0].x0_mm) < _TOGETHER_MM]
+        last = [one.ends[-1] for one in all_rows if abs(one.row[-1].x1_mm - old[-1].x1_mm) < _TOGETHER_MM]
         inner = range(1, len(old))
-        starts = (_alike(first), *(_alike([one.starts[k] for one in rows]) for k in inner))
-        ends = (*(_alike([one.ends[k - 1] for one in rows]) for k in inner), _alike(last))
-        return cls(starts, ends, pen_mm, sample_mm, (_sharp(first), _sharp(last)))
+        starts = (_middle(first), *(_alike([one.starts[k] for one in rows]) for k in inner))
+        ends = (*(_alike([one.ends[k - 1] for one in rows]) for k in inner), _middle(last))
+        return cls(starts, ends, pen_mm, sample_mm, (_sharp(first), _sharp(last)), pulsed)
 
-    def columns(self, old: tuple[Panel, ...], speed_mm_s: float) -> list[tuple[float, float]] | None:
-        """From where to where the columns reach, which were thought to be ``old``; None where the ink does not say."""
-        n, step, (x0, x1) = len(old), _STEP_S * speed_mm_s, (old[0].x0_mm, old[-1].x1_mm)
+    def columns(self, old: Sequence[tuple[float, float]], step: float) -> list[tuple[float, float]] | None:
+        """From where to where the columns reach, which were thought to be ``old``; None where the ink does not say.
+        ``step``: mm of which a whole number makes a row."""
+        n, (x0, x1) = len(old), (old[0][0], old[-1][1])
         gapped = self._gapped()
         if gapped is not None:
             start, inked, pitch = gapped
-            span = self._span(start, start + inked, (x0, x0 + pitch), step)
-        elif any(b.x0_mm - a.x1_mm > _ON_LINE_MM for a, b in pairwise(old)):
-            return None
+            span = self._span(start, start + inked, (start, start + inked), step / n)
+        elif any(b[0] - a[1] > _ON_LINE_MM for a, b in pairwise(old)):
+            return self._shifted(old)
         else:
-            span = self._span(self.starts[0], self.ends[-1], (x0, x1), n * step)
+            span = self._span(self.starts[0], self.ends[-1], (x0, x1), step)
         if span is None or abs(span[0] - x0) > _MOST_MM or (gapped is None and abs(span[1] - x1) > _MOST_MM):
             return None
         length = span[1] - span[0]
@@ -140,33 +184,48 @@ class _Ink:
         begin = _on_line(span[0], x0)
         return [(begin + k * pitch, begin + k * pitch + length) for k in range(n)]
 
+    def _shifted(self, old: Sequence[tuple[float, float]]) -> list[tuple[float, float]] | None:
+        """``old`` columns with gaps between them, moved to where the ink of the rows begins and ends."""
+        if self.starts[0] is None or self.ends[-1] is None:
+            return None
+        early, late = self.starts[0] - old[0][0], self.ends[-1] + self.sample_mm - old[-1][1]
+        if abs(late - early) > _CAPS_MOST * self.pen_mm + _SLACK_MM or abs(early + late) / 2 > _MOST_MM:
+            return None
+        begin = _on_line(old[0][0] + (early + late) / 2, old[0][0])
+        return [(a + begin - old[0][0], b + begin - old[0][0]) for a, b in old]
+
     def _span(
         self, start: float | None, end: float | None, thought: tuple[float, float], step: float
     ) -> tuple[float, float] | None:
         """From where to where a line lasts whose ink reaches from ``start`` to ``end``: whole multiples of ``step``
         mm, or as long as it was ``thought`` to. None where that is not known better than it was."""
-        x0, whole, cap = thought[0], thought[1] - thought[0], _CAP * self.pen_mm
+        (x0, x1), cap = thought, _CAP * self.pen_mm
+        whole = _whole(x1 - x0, step)
         begin = None if start is None else start + cap
         stop = None if end is None else end - cap + self.sample_mm
         if begin is not None and stop is not None:
             most = _CAPS_MOST * self.pen_mm
             inked = stop - begin + 2 * cap - most / 2
             length = step * round(inked / step)
-            if length > 0 and abs(inked - length) < most / 2 + _SLACK_MM:
+            if whole is not None and stop - begin < whole - _SHORT_MM:
+                return None
+            if whole is not None and self.pulsed and inked > whole + _JOINED_MM:
+                # A pulse that is joined to the line makes it begin early; nothing makes it end late.
+                return stop - whole, stop
+            if length > 0 and abs(inked - length) < max(most / 2 + _SLACK_MM, min(_OFF_SHARE * step, _OFF_MM)):
                 # The pen reaches as far beyond the first sample as beyond the last, however far that is.
                 return (begin + stop - length) / 2, (begin + stop + length) / 2
-            if abs(stop - begin - whole) < _LENGTH_MM:
-                return begin, stop
-        if abs(whole - step * round(whole / step)) > _ON_LINE_MM:
+            if self.pulsed and begin - x0 < -_JOINED_MM and abs(stop - x1) < _MOST_MM / 2:
+                return stop - (x1 - x0), stop
+            return begin, stop
+        if whole is None:
             return None
-        if begin is not None and stop is not None:
-            # A pulse that is joined to the line makes it begin early.
-            return (stop - whole, stop) if begin - x0 < -_JOINED_MM else None
         if stop is not None and self.sharp[1]:
             begin = stop - whole
         elif not self.sharp[0]:
             return None
-        return (begin, begin + whole) if begin is not None and abs(begin - x0) > _ROUGH_MM else None
+        rough = max(_ROUGH_MM, _ROUGH * self.pen_mm)
+        return (begin, begin + whole) if begin is not None and abs(begin - x0) > rough else None
 
     def _gapped(self) -> tuple[float, float, float] | None:
         """(start, length, pitch) mm of the ink of columns with gaps between them, None without."""
@@ -187,6 +246,19 @@ class _Ink:
         return None
 
 
+def _whole(length: float, step: float) -> float | None:
+    """The multiple of ``step`` mm that a length was meant to be, None where it was none."""
+    for unit, off in ((step, min(_OFF_SHARE * step, _OFF_MM)), (_ROUND_STEPS * step, _ROUND_MM)):
+        if abs(length - unit * round(length / unit)) <= off:
+            return unit * round(length / unit)
+    return None
+
+
+def _pulsed(pulses: Sequence[Pulse], x0: float) -> bool:
+    """Whether a calibration pulse stands where the lines begin."""
+    return any(p.chance > 0.5 and abs(p.x_mm + p.width_mm / 2 - x0) < _PULSE_MM for p in pulses)
+
+
 def _on_line(x0: float, before: float) -> float:
     """The start ``x0``, or rather the line of the grid on which it was ``before``, or a heavy one that is there."""
     heavy = abs(before - LARGE_SQUARE_MM * round(before / LARGE_SQUARE_MM)) < _ON_LINE_MM
@@ -200,6 +272,18 @@ def _sharp(places: Sequence[float | None]) -> bool:
     """Whether all rows, and several, have their ends at the same place."""
     seen = [x for x in places if x is not None]
     return len(seen) == len(places) >= _SEVERAL and float(np.ptp(seen)) < _SHARP_MM
+
+
+def _middle(places: Sequence[float | None]) -> float | None:
+    """The place (mm) about which the ink of the rows ends, None where too few do or too far apart."""
+    seen = np.array([x for x in places if x is not None])
+    if not len(seen) or len(seen) < _ENOUGH_ROWS * len(places):
+        return None
+    middle = float(np.median(seen))
+    spread = 1.4826 * float(np.median(np.abs(seen - middle)))
+    if spread > _SPREAD_MM * np.sqrt(len(seen)):
+        return None
+    return float(seen[np.abs(seen - middle) <= 2 * max(spread, _ALIKE_MM / 2)].mean())
 
 
 def _alike(places: Sequence[float | None]) -> float | None:

@@ -107,6 +107,13 @@ def test_a_pulse_that_is_joined_leaves_the_end_to_tell() -> None:
     assert _spans(result)[0][0] == pytest.approx(3.317, abs=0.05)
 
 
+def test_a_pulse_that_is_joined_to_the_end_tells_nothing() -> None:
+    read, thought = _drawn([(3.317, 253.95)]), _layout(3.317, 62.5)
+    pulse = Pulse(257.0, -5.0, 5.0, 10.0, 0.99)
+    assert _spans(aligned(thought, [read] * 2, FS_HZ, [pulse])) == _spans(thought)
+    assert _spans(aligned(thought, [read] * 2, FS_HZ)) != _spans(thought)
+
+
 def test_rows_whose_ends_differ_begin_where_they_do_in_the_middle() -> None:
     reads = [_drawn([(3.317 + off, 253.317 - SAMPLE_MM + other)]) for off, other in OFF]
     result = aligned(_layout(3.1, 62.5, rows=len(OFF)), reads, FS_HZ)

@@ -5,7 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ecglift.models.pen import CHANNELS, LINE, OFFSETS_PX, features, mirrored, sigma_mm, upside_down
+from ecglift.models.pen import (
+    CHANNELS,
+    LINE,
+    OFFSETS_PX,
+    correction,
+    features,
+    mirrored,
+    sigma_mm,
+    upside_down,
+)
+from ecglift.models.runtime import load
 from ecglift.models.strip import STRIP_PX
 
 N = 128
@@ -47,6 +57,20 @@ def test_a_mirrored_page() -> None:
         y[::-1].copy(), y[::-1] + 0.3, np.full(N, 1.0), np.ones(N), log_p[:, ::-1].copy(), rgb[:, ::-1].copy()
     )
     np.testing.assert_allclose(mirrored(_features(y, log_p, rgb)), other, atol=2e-3)
+
+
+def test_the_correction_turns_with_the_page() -> None:
+    seen, model = _features(*_line(np.random.default_rng(5))), load("pen")
+    shift, scale = correction(model, seen)
+    assert shift.shape == scale.shape == (N,)
+    assert np.abs(shift).max() > 1e-3
+    for turned, expected_shift, expected_scale in (
+        (upside_down(seen), -shift, scale),
+        (mirrored(seen), shift[::-1], scale[::-1]),
+    ):
+        got_shift, got_scale = correction(model, turned)
+        np.testing.assert_allclose(got_shift, expected_shift, atol=1e-5)
+        np.testing.assert_allclose(got_scale, expected_scale, rtol=1e-4)
 
 
 def test_gaps_are_told() -> None:

@@ -49,6 +49,9 @@ off their beat and away from them. Of 1,880 rows on 300 sheets of the press thos
 _DRAWN: Final = 0.5
 """A row has a trace in at least this share of its columns; frames, folds and page edges have not."""
 
+_BESIDE_MM: Final = 4.0
+"""From a pulse to a line that it stands beside."""
+
 
 @dataclass(frozen=True)
 class Label:
@@ -103,6 +106,11 @@ class Pulse:
     chance: float
     inked: bool = False
     exact: bool = False
+
+
+def pulse_at(pulses: Sequence[Pulse], x_mm: float, side: int) -> bool:
+    """Whether a calibration pulse stands right beside ``x_mm``, to the left (``side`` -1) or to the right (1) of it."""
+    return any(p.chance > 0.5 and abs(p.x_mm - side * p.width_mm / 2 - x_mm) < _BESIDE_MM for p in pulses)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from ecglift.models.strip import RowRead
 from ecglift.paper import LARGE_SQUARE_MM, Layout, Panel
 from ecglift.reading.columns import common_place
 from ecglift.reading.inkends import ink_ends, pen_width_mm
-from ecglift.reading.marks import Pulse
+from ecglift.reading.marks import Pulse, pulse_at
 
 _ALIKE_MM: Final = 0.05
 _ENOUGH_ROWS: Final = 0.4
@@ -57,10 +57,8 @@ _ROUND_STEPS: Final = 10
 _ROUND_MM: Final = 0.7
 """A length that is that near to so many steps was meant to last them."""
 
-_PULSE_MM: Final = 4.0
 _JOINED_MM: Final = 0.25
-"""Ink that begins so much too early on a sheet with a pulse so near to its beginning is a pulse's that is joined to
-the line."""
+"""Ink that begins so much too early, or ends too late, beside a pulse is the pulse's, which is joined to the line."""
 
 _SHORT_MM: Final = 0.6
 """Ink that is so much shorter than the round time that columns were thought to last is torn off or faint."""
@@ -100,7 +98,7 @@ def aligned(layout: Layout, reads: Sequence[RowRead], fs_hz: float, pulses: Sequ
             (float(np.median([one.row[k].x0_mm for one in rows])), float(np.median([one.row[k].x1_mm for one in rows])))
             for k in range(len(rows[0].row))
         ]
-        ink = _Ink.of(rows, seen, width, sample_mm, _pulsed(pulses, old[0][0]))
+        ink = _Ink.of(rows, seen, width, sample_mm, (pulse_at(pulses, old[0][0], -1), pulse_at(pulses, old[-1][1], 1)))
         most = max(len(one.row) for one in seen if _end_together(one.row, rows[0].row))
         fitted = ink.columns(old, max(most, _LEAST_STEPS) * _STEP_S * layout.speed_mm_s) or old
         for one in rows:
@@ -141,7 +139,8 @@ class _Ink:
     """Where the ink of rows with the same columns begins and ends in each of them, mm, None where it is not seen to.
 
     ``pen_mm``: its width; ``sample_mm``: between two samples; ``sharp``: whether the first start and the last end are
-    the same on all rows, and on several; ``pulsed``: whether a pulse stands where they begin.
+    the same on all rows, and on several; ``pulsed``: whether a pulse stands where they begin, and where they
+    end.
     """
 
     starts: tuple[float | None, ...]
@@ -149,11 +148,16 @@ class _Ink:
     pen_mm: float
     sample_mm: float
     sharp: tuple[bool, bool] = (False, False)
-    pulsed: bool = False
+    pulsed: tuple[bool, bool] = (False, False)
 
     @classmethod
     def of(
-        cls, rows: Sequence[_Seen], all_rows: Sequence[_Seen], pen_mm: float, sample_mm: float, pulsed: bool
+        cls,
+        rows: Sequence[_Seen],
+        all_rows: Sequence[_Seen],
+        pen_mm: float,
+        sample_mm: float,
+        pulsed: tuple[bool, bool],
     ) -> _Ink:
         """What ``rows`` have in common; where they begin and end they have it with all that do so there."""
         old = rows[0].row
@@ -203,19 +207,20 @@ class _Ink:
         whole = _whole(x1 - x0, step)
         begin = None if start is None else start + cap
         stop = None if end is None else end - cap + self.sample_mm
+        if stop is not None and self.pulsed[1] and stop > x1 + _JOINED_MM:
+            stop = None
         if begin is not None and stop is not None:
             most = _CAPS_MOST * self.pen_mm
             inked = stop - begin + 2 * cap - most / 2
             length = step * round(inked / step)
             if whole is not None and stop - begin < whole - _SHORT_MM:
                 return None
-            if whole is not None and self.pulsed and inked > whole + _JOINED_MM:
-                # A pulse that is joined to the line makes it begin early; nothing makes it end late.
+            if whole is not None and self.pulsed[0] and inked > whole + _JOINED_MM:
                 return stop - whole, stop
             if length > 0 and abs(inked - length) < max(most / 2 + _SLACK_MM, min(_OFF_SHARE * step, _OFF_MM)):
                 # The pen reaches as far beyond the first sample as beyond the last, however far that is.
                 return (begin + stop - length) / 2, (begin + stop + length) / 2
-            if self.pulsed and begin - x0 < -_JOINED_MM and abs(stop - x1) < _MOST_MM / 2:
+            if self.pulsed[0] and begin - x0 < -_JOINED_MM and abs(stop - x1) < _MOST_MM / 2:
                 return stop - (x1 - x0), stop
             return begin, stop
         if whole is None:
@@ -252,11 +257,6 @@ def _whole(length: float, step: float) -> float | None:
         if abs(length - unit * round(length / unit)) <= off:
             return unit * round(length / unit)
     return None
-
-
-def _pulsed(pulses: Sequence[Pulse], x0: float) -> bool:
-    """Whether a calibration pulse stands where the lines begin."""
-    return any(p.chance > 0.5 and abs(p.x_mm + p.width_mm / 2 - x0) < _PULSE_MM for p in pulses)
 
 
 def _on_line(x0: float, before: float) -> float:

@@ -12,7 +12,7 @@ from scipy.ndimage import binary_closing, label
 
 from ecglift.inkshare import Claim, divided
 from ecglift.leaps import without_leaps
-from ecglift.models.pen import features
+from ecglift.models.pen import correction, features
 from ecglift.models.pen import sigma_mm as laplace_sigma_mm
 from ecglift.models.runtime import load, names
 from ecglift.models.strip import COLUMNS_PER_PX, RowRead, cut_strip, line_of, log_softmax, pieces_around
@@ -200,10 +200,10 @@ def _finished(
     path = row_path(read, panels, settings)
     y_mm, sigma = path.y_mm, path.sigma_mm
     if "pen" in names():
-        answer = load("pen").run({"features": row_features(read, path)[None]})["correction"][0].astype(float)
+        shift_mm, scale_mm = correction(load("pen"), row_features(read, path))
         known = np.isfinite(y_mm) if taken is None else np.isfinite(y_mm) & ~taken
-        y_mm = np.where(known, y_mm + np.clip(answer[0], -_PEN_MM, _PEN_MM), y_mm)
-        sigma = np.where(known, laplace_sigma_mm(np.exp(answer[1])), sigma)
+        y_mm = np.where(known, y_mm + np.clip(shift_mm, -_PEN_MM, _PEN_MM), y_mm)
+        sigma = np.where(known, laplace_sigma_mm(scale_mm), sigma)
     joints = _joints_mm(panels)
     y_mm = np.where(_strays(read.x_mm, y_mm, sigma, path.presence, panels), np.nan, y_mm)
     inside = (read.x_mm >= joints[0]) & (read.x_mm <= joints[-1])

@@ -72,6 +72,12 @@ def test_a_last_column_that_is_shorter_does_not_squeeze_the_others() -> None:
     assert [p.x0_mm for p in result.panels[:4]] == pytest.approx([0.9, 63.4, 125.9, 188.4], abs=0.15)
 
 
+def test_rows_that_begin_late_each_in_its_own_way_move_nothing() -> None:
+    """A stain over the beginnings: a page of 30 dB became 20."""
+    thought = layout(5.0, 62.5)
+    assert placed(thought, [read(5.3, 254.6), read(6.4, 254.6), read(6.5, 254.5)]) is thought
+
+
 def test_a_glare_over_most_rows_ends_none() -> None:
     thought = layout(10.0, 62.5)
     assert placed(thought, [read(10.1, 257.0), read(10.1, 257.0), read(10.1, 260.0)]) is thought

@@ -85,26 +85,9 @@ def _arranged(layout: Layout, by_row: dict[int, Trace]) -> tuple[Layout, tuple[P
     columns = {column for template in alike for column in zip(*template.rows, strict=True)}
     # The middle one of three chest leads is about the mean of the others, as aVF is; six obey by no chance.
     limbs = [column for column in columns if len(column) >= _MANY and _LIMBS.issuperset(column)]
-
-    def misfit_db(one: Layout) -> float:
-        """What contradicts the arrangement: of limb leads, and chest leads that obey the limb leads' relations."""
-        left, power = _contradicts(one, by_row)
-        for chest in {p.column for p in one.panels if p.lead not in LIMB_LEADS and not p.rhythm}:
-            column = [p for p in one.panels if p.column == chest and not p.rhythm]
-            if len(column) != len(rows):
-                continue
-            for names in limbs:
-                turned = tuple(_called(p, name) for p, name in zip(column, names, strict=True))
-                obeys, whole = _contradicts(replace(one, panels=turned), by_row)
-                if whole > 0 and _db(obeys, whole) < _GOOD_DB:
-                    left, power = left + whole, power + whole
-                    break
-        return _db(left, power)
-
     others = [_as(layout, rows, t) for t in alike if t.name != layout.name]
-    fits = sorted((misfit_db(one), k) for k, one in enumerate(others))
-    fits = [fit for fit in fits if np.isfinite(fit[0])]
-    if not fits or not fits[0][0] < min(_GOOD_DB, misfit_db(layout) - _BETTER_DB):
+    fits = sorted((misfit, k) for k, one in enumerate(others) if np.isfinite(misfit := _misfit_db(one, by_row, limbs)))
+    if not fits or not fits[0][0] < min(_GOOD_DB, _misfit_db(layout, by_row, limbs) - _BETTER_DB):
         return layout, ()
     if len(fits) > 1 and fits[1][0] < fits[0][0] + _BETTER_DB:
         return layout, ()
@@ -113,6 +96,28 @@ def _arranged(layout: Layout, by_row: dict[int, Trace]) -> tuple[Layout, tuple[P
         f"few lead names could be read; the lines are not those of {layout.name}, but obey the relations of {best.name}"
     )
     return best, (Problem("leads-rearranged", STAGE, text),)
+
+
+def _misfit_db(layout: Layout, by_row: dict[int, Trace], limbs: list[tuple[str, ...]]) -> float:
+    """What contradicts the arrangement, dB: of the limb leads, and all of a column of chest leads that obeys the limb
+    leads' relations in the order of one of ``limbs``; NaN if not to be told."""
+    left, power = _contradicts(layout, by_row)
+    for number in {p.column for p in layout.panels if p.lead not in LIMB_LEADS and not p.rhythm}:
+        chest = [p for p in layout.panels if p.column == number and not p.rhythm]
+        whole = _obeying(chest, layout, by_row, limbs)
+        left, power = left + whole, power + whole
+    return _db(left, power)
+
+
+def _obeying(chest: list[Panel], layout: Layout, by_row: dict[int, Trace], limbs: list[tuple[str, ...]]) -> float:
+    """The power of a column of chest leads that obeys the limb leads' relations in one of their orders, else 0."""
+    for names in limbs:
+        if len(names) == len(chest):
+            called = tuple(_called(p, name) for p, name in zip(chest, names, strict=True))
+            left, whole = _contradicts(replace(layout, panels=called), by_row)
+            if whole > 0 and _db(left, whole) < _GOOD_DB:
+                return whole
+    return 0.0
 
 
 def _as(layout: Layout, rows: list[tuple[Panel, ...]], template: Template) -> Layout:

@@ -65,3 +65,20 @@ def test_a_table_of_numbers_is_refused() -> None:
     run = next(iter(Digitizer().pages(image)))
     assert run.status == "failed"
     assert run.problems[-1].code in {"grid-not-found", "not-an-ecg"}
+
+
+def test_a_doubtful_grid_gives_way_to_a_print_that_says_another_scale(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Specks of a thresholded page were read as a grid of another scale, and times were wrong by 40 % in silence."""
+    from ecglift.stages import grid
+
+    rng = np.random.default_rng(5)
+    style = replace(competition_style(), grid_kind="none")
+    page = compose(rng, simulate(rng, rhythm="sinus", rate_bpm=70.0, noise=Noise()).mv, 500.0, style)
+    taken = capture(page, "clean", rng, CaptureSettings(px_per_mm=7.0, plain=True))
+    wrong = grid.find_grid(taken.image, grid.GridSettings(px_per_mm=9.0))
+    for confidence, scale in ((0.5, 7.0), (0.9, 9.0)):
+        found = replace(wrong, how="grid", confidence=confidence)
+        monkeypatch.setattr(grid, "find_grid", lambda *_, found=found: found)
+        run = next(iter(Digitizer().pages(taken.image)))
+        assert run.grid is not None
+        np.testing.assert_allclose(run.grid.px_per_mm, scale, rtol=0.01)

@@ -51,7 +51,7 @@ def test_loss_is_smallest_at_the_truth_and_its_scale() -> None:
 
 @pytest.mark.filterwarnings("ignore")  # the exporter's own deprecations
 def test_a_little_training_learns_what_the_pen_rounds_off(tmp_path: Path) -> None:
-    scores = train(_rows(24), tmp_path, Recipe(minutes=0.15, batch=8))
+    scores = train([[row] for row in _rows(24)], tmp_path, Recipe(minutes=0.15, batch=8))
     assert scores["rms_after_mm"] < 0.6 * scores["rms_before_mm"]
     assert (tmp_path / "model.onnx").stat().st_size > 100_000
 
@@ -91,4 +91,4 @@ def test_rows_of_a_page_lie_near_their_truth() -> None:
 
 def test_stored_rows_come_back(tmp_path: Path) -> None:
     np.savez(tmp_path / "0-1.npz", x0=np.ones((CHANNELS, 8), np.float16), y0=np.zeros(8, np.float32))
-    assert [x.shape for x, _ in stored(tmp_path)] == [(CHANNELS, 8)]
+    assert [[x.shape for x, _ in page] for page in stored(tmp_path)] == [[(CHANNELS, 8)]]

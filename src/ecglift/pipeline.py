@@ -205,15 +205,33 @@ def _grid(settings: Settings, page: SourcePage, orientation: Orientation) -> Gri
     from ecglift.stages.grid import GridSettings, find_grid
 
     try:
-        return find_grid(page.image, GridSettings(settings.px_per_mm, page.dpi), orientation)
+        seen = find_grid(page.image, GridSettings(settings.px_per_mm, page.dpi), orientation)
     except StageError as error:
         if error.problem.code != "grid-not-found":
             raise
-        return _grid_from_print(settings, page, error)
+        told = _grid_from_print(settings, page)
+        if told is None:
+            raise
+        return told
+    if seen.how != "grid" or seen.confidence >= _CLEAR_GRID:
+        return seen
+    # Specks that a threshold has left of a grid may look like another one: the print must not contradict it.
+    told = _grid_from_print(settings, page)
+    sure = told is not None and told.confidence >= _SURE_PRINT
+    if told is not None and sure and np.abs(np.log(np.divide(told.px_per_mm, seen.px_per_mm))).max() > _OTHER_SCALE:
+        return told
+    return seen
 
 
-def _grid_from_print(settings: Settings, page: SourcePage, refusal: StageError) -> Grid:
-    """The grid that is not to be seen, where lead names, columns and pulses say how large it was."""
+_CLEAR_GRID: Final = 0.6
+_SURE_PRINT: Final = 0.475
+_OTHER_SCALE: Final = 0.05
+"""A grid that is less clear than the first gives way to a scale of the print that is as sure as the second, which it is
+where nearly all names are read and pulses agree, if it is another by more than the third, in e-folds."""
+
+
+def _grid_from_print(settings: Settings, page: SourcePage) -> Grid | None:
+    """The grid that is not to be seen, where lead names, columns and pulses say how large it was, else None."""
     from ecglift.stages.grid import Grid
     from ecglift.stages.gridless import Box, Marks, find_scale
     from ecglift.stages.layout import LayoutSettings, find_layout
@@ -229,16 +247,17 @@ def _grid_from_print(settings: Settings, page: SourcePage, refusal: StageError) 
         )
 
     try:
-        page_map, bounds = find_scale(page.image, read)
+        printed = find_scale(page.image, read)
     except StageError:
-        raise refusal from None
-    scale = page_map.px_per_mm(np.array([0.0, 0.0]))
+        return None
+    across, down = (float(v) for v in printed.map.px_per_mm(np.array([0.0, 0.0])))
     message = (
-        f"No grid was found; columns and pulses say {scale[0]:.2f} px/mm. Times and amplitudes may be off by a per "
+        f"No grid was found; columns and pulses say {across:.2f} px/mm. Times and amplitudes may be off by a per "
         "cent; set px_per_mm if you know it."
     )
     problem = Problem("scale-from-layout", "grid", message)
-    return Grid(page_map, "none", (float(scale[0]), float(scale[1])), bounds, bounds, "layout", 0.5, (problem,))
+    confidence = 0.5 * printed.merit
+    return Grid(printed.map, "none", (across, down), printed.bounds, printed.bounds, "layout", confidence, (problem,))
 
 
 def _rectify(settings: Settings, page: SourcePage, grid: Grid) -> Sheet:
@@ -283,9 +302,12 @@ def _names(settings: Settings, reading: SheetReading, layout: Layout, traces: tu
 
 
 def _tempo(settings: Settings, reading: SheetReading, names: Names, traces: tuple[Trace, ...]) -> Tempo:
+    from ecglift.stages.heights import by_heights
     from ecglift.stages.tempo import find_tempo
 
-    return find_tempo(names.layout, traces, reading.speed_log_odds)
+    tempo = find_tempo(names.layout, traces, reading.speed_log_odds)
+    layout, problems = by_heights(tempo.layout, traces)
+    return replace(tempo, layout=layout, problems=(*tempo.problems, *problems))
 
 
 def _signal(settings: Settings, tempo: Tempo, traces: tuple[Trace, ...]) -> Recording:

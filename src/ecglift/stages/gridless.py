@@ -65,9 +65,19 @@ Reader = Callable[[PageMap, Box], Marks]
 """Lays the picture flat within bounds (x0, y0, x1, y1 mm) of a map and reads it; StageError when there is nothing."""
 
 
-def find_scale(image: NDArray[np.uint8], read: Reader) -> tuple[PageMap, Box]:
-    """The map of a page without a grid, (h, w, 3) uint8, and the bounds of its paper; StageError "grid-not-found" when
-    no ECG is read at any likely scale."""
+@dataclass(frozen=True)
+class PrintedScale:
+    """The map that the print tells, the ``bounds`` of the paper in its millimetres, and the share of the names that are
+    read with it, four fifths of that where no pulse says the same: ``merit``, 0 to 1."""
+
+    map: PageMap
+    bounds: Box
+    merit: float
+
+
+def find_scale(image: NDArray[np.uint8], read: Reader) -> PrintedScale:
+    """The scale of a page without a grid, (h, w, 3) uint8; StageError "grid-not-found" when no ECG is read at any
+    likely one."""
     box = paper_box(image)
     angles: dict[float, float] = {}
     best: tuple[float, PageMap] | None = None
@@ -88,7 +98,7 @@ def find_scale(image: NDArray[np.uint8], read: Reader) -> tuple[PageMap, Box]:
             "No ECG paper grid was found, nor lead names and columns to tell the scale by. If the page is an ECG, "
             "give its scale with px_per_mm (dots per inch / 25.4).",
         )
-    return best[1], _bounds(best[1], box)
+    return PrintedScale(best[1], _bounds(best[1], box), best[0])
 
 
 def _measured(read: Reader, box: Box, angle: float, across: float, down: float) -> Iterator[tuple[float, float, float]]:

@@ -28,7 +28,7 @@ from ecglift.press.compose import compose
 from ecglift.press.style import competition_style, random_style
 from ecglift.training.command import add_start, add_workers, parser_for, recipe_of
 from ecglift.training.crops import overprinted, row_curve
-from ecglift.training.export import stored_weights, write_onnx
+from ecglift.training.export import has_bfloat16, stored_weights, write_onnx
 from ecglift.training.signals import Signals, load_signals
 
 _LENGTH = 512
@@ -172,13 +172,13 @@ def collect(recipe: Recipe, folder_of_signals: Path | None, folder: Path, worker
         return sum(pool.map(_work, jobs))
 
 
-def stored(folder: Path) -> list[Row]:
-    """All rows in ``folder``."""
-    rows: list[Row] = []
+def stored(folder: Path) -> list[list[Row]]:
+    """The rows of every page in ``folder``."""
+    pages = []
     for path in sorted(folder.glob("*.npz")):
         with np.load(path) as arrays:
-            rows += [(arrays[f"x{k}"], arrays[f"y{k}"]) for k in range(len(arrays.files) // 2)]
-    return rows
+            pages.append([(arrays[f"x{k}"], arrays[f"y{k}"]) for k in range(len(arrays.files) // 2)])
+    return pages
 
 
 def piece(rng: np.random.Generator, row: Row) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -216,23 +216,28 @@ def pen_loss(answer: Tensor, off: Tensor, tiny_mm: float) -> tuple[Tensor, Tenso
     return correction, (log_scale + size * torch.exp(-log_scale)).mean()
 
 
-def train(rows: list[Row], out: Path, recipe: Recipe, start: Path | None = None) -> dict[str, float]:
+def train(pages: list[list[Row]], out: Path, recipe: Recipe, start: Path | None = None) -> dict[str, float]:
     """Train within ``recipe.minutes``, from the network in ``start`` on if there is one, export ``out``/model.onnx and
-    check it; errors of held-out rows before and after."""
+    check it; errors of the rows of held-out pages before and after."""
     torch.manual_seed(recipe.seed)
     rng = np.random.default_rng(recipe.seed)
-    held, rows = rows[::12], [row for k, row in enumerate(rows) if k % 12]
+    # Whole pages are held out: rows of one page share its pen and its blur.
+    held = [row for page in pages[::12] for row in page]
+    rows = [row for k, page in enumerate(pages) if k % 12 for row in page]
     model = PenNetwork(recipe.width)
     if start is not None:
         widened(stored_weights(start), model)
     optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.rate, weight_decay=recipe.weight_decay)
+    quick = has_bfloat16("cpu")
     begun, step = time.monotonic(), 0
     while (done := (time.monotonic() - begun) / 60 / recipe.minutes) < 1:
         for group in optimizer.param_groups:
             group["lr"] = recipe.rate * min(1.0, step / 100 + 0.05) * 0.5 * (1 + math.cos(math.pi * done))
         pieces = [piece(rng, rows[int(k)]) for k in rng.integers(len(rows), size=recipe.batch)]
         x, y = (torch.from_numpy(np.stack(part)) for part in zip(*pieces, strict=True))
-        correction, likelihood = pen_loss(model(x), y, recipe.tiny_mm)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=quick):
+            answer = model(x)
+        correction, likelihood = pen_loss(answer.float(), y, recipe.tiny_mm)
         optimizer.zero_grad(set_to_none=True)
         (correction + 0.02 * likelihood).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -16,7 +16,7 @@ from ecglift.press.compose import compose
 from ecglift.press.page import Page
 from ecglift.press.style import Style, random_style
 from ecglift.problem import StageError
-from ecglift.reading.marks import WordReader
+from ecglift.reading.marks import WordReader, find_rows
 from ecglift.sheet import Sheet
 from ecglift.stages.layout import LayoutSettings, SheetReading, _in_grey, interpret
 
@@ -225,3 +225,37 @@ def test_a_sheet_in_grey_has_bright_paper_and_keeps_its_ink() -> None:
     assert grey.rgb[80, 10, 0] < 60
     unseen = Sheet(rgb, np.zeros((160, 160), bool))
     assert _in_grey(unseen).rgb.shape == rgb.shape
+
+
+def _flat_row(layout_row: int, pulse: str) -> SheetMap:
+    """A sheet of 12x1 on which one row's line is flat."""
+    style = replace(_style("12x1"), pulse=pulse)
+    rng = np.random.default_rng(2)
+    t = np.arange(5000) / 500
+    beat = np.exp(-(((t % 0.77) - 0.3) ** 2) / 2e-4)
+    mv = 0.3 * beat * np.ones((12, 1))
+    mv[layout_row] = 0.0
+    return _seen(compose(rng, mv.astype(np.float32), 500.0, style))
+
+
+def test_a_flat_line_behind_a_pulse_is_as_good_a_row_as_any() -> None:
+    """It was taken for a ruled line, and twelve leads were shared out among eleven rows."""
+    with_pulse, without = (find_rows(_flat_row(1, pulse)) for pulse in ("left", "none"))
+    assert len(with_pulse) == len(without) == 12
+    assert without[1].life < 0.5
+    assert with_pulse[1].life == 1.0
+
+
+def test_a_bent_line_seen_at_two_heights_is_one_row() -> None:
+    seen = _seen(_page(_style("1x1")))
+    heat = DENSE["row_heat"].start
+    trace = DENSE["trace"].start
+    dense = seen.dense.copy()
+    row = int(dense[heat].max(axis=1).argmax())
+    # The right half of the line lies 5 mm lower, and around the middle both are thought to be the zero line.
+    middle = dense.shape[2] // 2
+    for channel in (heat, trace):
+        dense[channel, row + 3 : row + 8, middle - 40 :] = seen.dense[channel, row - 2 : row + 3, middle - 40 :]
+        dense[channel, row - 2 : row + 3, middle + 40 :] = -5.0
+    (one,) = find_rows(replace(seen, dense=dense))
+    assert one.x1_mm - one.x0_mm > 200

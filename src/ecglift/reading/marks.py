@@ -37,6 +37,8 @@ _EDGE_REACH: Final = 5
 _TEXT_CHANCE: Final = 0.15
 _BIN_MM: Final = 0.5
 _LIFE_MM: Final = 9
+_FEET_MM: Final = 2.5
+"""A pulse that ends that near to a row stands on it."""
 _LONG: Final = 0.6
 _PER_LENGTH: Final = 16.0
 _HALF_LENGTH: Final = 0.5
@@ -183,11 +185,22 @@ def find_rows(answer: SheetMap, shortest_mm: float = 15.0, nearest_mm: float = 6
         row = _row(answer, heat, at, y)
         if row is not None and row.weight_mm >= shortest_mm and (row := _with_life(answer, trace, row)):
             rows.append(row)
-    return weighed(_joined(sorted(rows, key=lambda row: row.y_mm)))
+    joined = _joined(sorted(rows, key=lambda row: row.y_mm), nearest_mm)
+    return weighed(_pulsed(joined, [pulse for pulse in find_pulses(answer) if pulse.chance > 0.5]))
 
 
-def _joined(rows: list[Row]) -> tuple[Row, ...]:
-    """The rows, those beside each other at nearly the same height made one: columns that were set a little apart."""
+def _pulsed(rows: tuple[Row, ...], pulses: Sequence[Pulse]) -> tuple[Row, ...]:
+    """The rows; however flat the line of one, it is a lead's if a pulse of its own stands on it."""
+
+    def stands(row: Row) -> bool:
+        return any(abs(pulse.y_mm + pulse.height_mm - row.y_mm) < _FEET_MM for pulse in pulses)
+
+    return tuple(replace(row, life=1.0) if row.life < 1 and stands(row) else row for row in rows)
+
+
+def _joined(rows: list[Row], nearest_mm: float) -> tuple[Row, ...]:
+    """The rows, those beside each other at nearly the same height made one: columns that were set a little apart, and
+    a line that is bent, seen as two that are nearer to each other than two can be."""
     if len(rows) < 2:
         return tuple(rows)
     longest = max(row.x1_mm - row.x0_mm for row in rows)
@@ -196,7 +209,8 @@ def _joined(rows: list[Row]) -> tuple[Row, ...]:
     for row in rows[1:]:
         last = out[-1]
         shared = min(row.x1_mm, last.x1_mm) - max(row.x0_mm, last.x0_mm)
-        if row.y_mm - last.y_mm < 0.4 * pitch and shared < 0.1 * longest:
+        apart = row.y_mm - last.y_mm
+        if (apart < 0.4 * pitch and shared < 0.1 * longest) or apart < nearest_mm:
             weight = last.weight_mm + row.weight_mm
             y = (last.y_mm * last.weight_mm + row.y_mm * row.weight_mm) / weight
             x0, x1 = min(last.x0_mm, row.x0_mm), max(last.x1_mm, row.x1_mm)

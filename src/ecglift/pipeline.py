@@ -268,12 +268,24 @@ def _rectify(settings: Settings, page: SourcePage, grid: Grid) -> Sheet:
 
 def _layout(settings: Settings, grid: Grid, sheet: Sheet) -> SheetReading:
     from ecglift.reading.surroundings import without_surroundings
+    from ecglift.reading.turn import turn_sheet
+    from ecglift.stages.direction import upright_log_odds
     from ecglift.stages.layout import LayoutSettings, find_layout
+    from ecglift.stages.trace import TraceSettings, read_rows
 
-    return find_layout(
-        without_surroundings(sheet, grid.grid_mm if grid.how == "grid" else None),
-        LayoutSettings(settings.layout, settings.speed_mm_s, settings.gain_mm_mv),
-    )
+    clean = without_surroundings(sheet, grid.grid_mm if grid.how == "grid" else None)
+    told = LayoutSettings(settings.layout, settings.speed_mm_s, settings.gain_mm_mv)
+    reading = find_layout(clean, told)
+    if reading.upright_log_odds is None:
+        return reading
+    # No names say which side is up; the lines do.
+    reads = read_rows(turn_sheet(sheet, reading.quarter_turns), reading.layout, TraceSettings())
+    if reading.upright_log_odds + upright_log_odds(reading.layout, reads) >= 0:
+        return reading
+    try:
+        return find_layout(clean, replace(told, quarter_turns=(reading.quarter_turns + 2) % 4))
+    except StageError:
+        return reading
 
 
 def _trace(settings: Settings, sheet: Sheet, reading: SheetReading) -> tuple[Layout, tuple[Trace, ...]]:

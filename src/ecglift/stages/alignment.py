@@ -67,9 +67,11 @@ _GAP_MM: Final = 0.4
 _ON_LINE_MM: Final = 0.01
 _SNAP_MM: Final = 0.06
 _HELD_MM: Final = 0.15
+_NEAR_LINE_MM: Final = 0.2
 """A start this near to a heavy line of the grid stands on it, and one that stands on any line stays there: lines are
 known better than the ink. One that stands on a heavy line, as most do, is held there to the second: on photographed
-screens the ink of all rows may seem to end a tenth of a millimetre beside where it does."""
+screens the ink of all rows may seem to end a tenth of a millimetre beside where it does. Where only one end is seen,
+and raggedly, it must lie as near to a heavy line as the third for the columns to be moved there."""
 
 
 def aligned(layout: Layout, reads: Sequence[RowRead], fs_hz: float, pulses: Sequence[Pulse] = ()) -> Layout:
@@ -228,7 +230,11 @@ class _Ink:
         if stop is not None and self.sharp[1]:
             begin = stop - whole
         elif not self.sharp[0]:
-            return None
+            # One ragged end is not enough, unless it lies at a heavy line and was thought to lie beside one.
+            line = None if begin is None else LARGE_SQUARE_MM * round(begin / LARGE_SQUARE_MM)
+            if begin is None or line is None or abs(begin - line) > _NEAR_LINE_MM or abs(x0 - line) < _NEAR_LINE_MM:
+                return None
+            begin = line
         rough = max(_ROUGH_MM, _ROUGH * self.pen_mm)
         return (begin, begin + whole) if begin is not None and abs(begin - x0) > rough else None
 

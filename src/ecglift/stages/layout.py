@@ -90,6 +90,7 @@ class LayoutSettings:
     left to right.
     ``rhythm_leads``: leads of the rhythm strips, top to bottom. ``speed_mm_s``, ``gain_mm_mv``: the scales.
     ``as_measured``: columns stay as long as they were found, also where they nearly have a usual length.
+    ``quarter_turns``: how often the sheet has to be turned clockwise to stand upright.
     """
 
     layout: str | None = None
@@ -98,6 +99,7 @@ class LayoutSettings:
     rhythm_leads: tuple[str, ...] = ()
     names: tuple[tuple[str, ...], ...] = ()
     as_measured: bool = False
+    quarter_turns: int | None = None
 
     def __post_init__(self) -> None:
         if self.layout is not None and self.layout not in TEMPLATES:
@@ -120,7 +122,8 @@ class SheetReading:
     ``pulses``: the calibration pulses seen. ``hypotheses``: name and probability of the best arrangements. ``told``: a
     person has set the names, and nothing that the lines show changes them any more. ``speed_log_odds``: as in
     :class:`ecglift.reading.scales.Scale`. ``together_log_odds``: of two columns showing the same seconds, by the sheet
-    network; None where the starts are known.
+    network; None where the starts are known. ``upright_log_odds``: of its standing upright as it was turned against its
+    standing on its head then, None where the names were read.
     """
 
     layout: Layout
@@ -131,6 +134,7 @@ class SheetReading:
     told: bool = False
     speed_log_odds: tuple[float, ...] = ()
     together_log_odds: float | None = None
+    upright_log_odds: float | None = None
 
 
 def find_layout(sheet: Sheet, settings: LayoutSettings | None = None) -> SheetReading:
@@ -147,7 +151,7 @@ def find_layout(sheet: Sheet, settings: LayoutSettings | None = None) -> SheetRe
     unread = {"leads-unread", "leads-assumed"} & {p.code for p in reading.problems}
     if unread and float(look.answer.weights("turn")[_MIRRORED]) > 0.8:
         raise fail("mirrored", STAGE, "the picture is a mirror image; mirror it back and try again")
-    return replace(reading, quarter_turns=look.turns)
+    return replace(reading, quarter_turns=look.turns, upright_log_odds=look.upright_log_odds)
 
 
 @dataclass(frozen=True)
@@ -162,12 +166,13 @@ class _Arranged:
 @dataclass(frozen=True)
 class _Look:
     """A sheet turned clockwise ``turns`` times: the network's answer, a reader of its print, and what that makes of it,
-    None without rows."""
+    None without rows. ``upright_log_odds``: as in :class:`SheetReading`."""
 
     turns: int
     answer: SheetMap
     words: WordReader
     arranged: _Arranged | None
+    upright_log_odds: float | None = None
 
 
 def _custom(look: _Look, settings: LayoutSettings) -> bool:
@@ -264,21 +269,24 @@ def _upright(sheet: Sheet, settings: LayoutSettings) -> _Look:
     way: rows are long, pulses have their feet below and names find their places when it stands upright."""
     first = read(sheet, load("sheet"))
     lies = first.weights("turn")[:_MIRRORED]
-    best: tuple[float, _Look] | None = None
+    tried: dict[int, tuple[float, _Look]] = {}
     for k in (int(k) for k in np.argsort(-lies)):
+        if settings.quarter_turns not in (None, k):
+            continue
         turned = turn_sheet(sheet, k)
         answer = first if k == 0 else read(turned, load("sheet"))
         words = partial(read_words, turned, model=load("words"))
         rows = find_rows(answer)
         look = _Look(k, answer, words, _arrange(answer, rows, words, settings) if rows else None)
         stands, reads = _standing(turned, look, settings)
-        score = stands + float(np.log(max(lies[k], _LEAST_LIE)))
-        if best is None or score > best[0]:
-            best = score, look
+        tried[k] = stands + float(np.log(max(lies[k], _LEAST_LIE))), look
         if reads and lies[k] == lies.max():
             break
-    assert best is not None  # the likeliest turn is always among them
-    return best[1]
+    best = max(tried, key=lambda k: tried[k][0])
+    score, look = tried[best]
+    if len(tried) < _MIRRORED:
+        return look
+    return replace(look, upright_log_odds=score - tried[(best + 2) % _MIRRORED][0])
 
 
 def _standing(turned: Sheet, look: _Look, settings: LayoutSettings) -> tuple[float, bool]:

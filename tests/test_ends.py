@@ -119,3 +119,12 @@ def test_columns_that_begin_at_their_labels_begin_at_the_lines() -> None:
     result = placed(layout(10.0, 62.5), [read(15.0, 261.0)] * 3)
     assert ends(result) == pytest.approx((15.0, 261.0), abs=0.15)
     assert sorted({p.start_s for p in result.panels}) == pytest.approx([0.0, 2.46, 4.92, 7.38], abs=0.01)
+
+
+def test_half_of_the_rows_will_do_where_they_last_whole_seconds() -> None:
+    """Three of seven rows began at their labels, and the layout there, too: 8 dB instead of 16."""
+    thought = layout(4.7, 127.7, rows=7, columns=2)
+    plain, named = read(10.0, 259.9), read(2.3, 259.9)
+    assert ends(placed(thought, [plain] * 4 + [named] * 3)) == pytest.approx((10.0, 260.0), abs=0.15)
+    # Where they last no whole seconds, half is not enough.
+    assert ends(placed(thought, [read(14.0, 259.9)] * 4 + [named] * 3)) == pytest.approx((4.7, 260.1), abs=0.01)

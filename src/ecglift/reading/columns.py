@@ -185,13 +185,13 @@ def together(columns: dict[int, Columns], speed_mm_s: float) -> dict[int, Column
     return out
 
 
-def common_place(places: Sequence[float], rows: int, within_mm: float) -> float | None:
-    """The place (mm) that most of ``rows`` agree on to ``within_mm``, None without one."""
+def common_place(places: Sequence[float], rows: int, within_mm: float, share: float = MOST_ROWS) -> float | None:
+    """The place (mm) that most of ``rows``, ``share`` of them, agree on to ``within_mm``, None without one."""
     if not places:
         return None
     middle = float(np.median(places))
     near: NDArray[np.float64] = np.array([x for x in places if abs(x - middle) < within_mm])
-    return float(near.mean()) if len(near) >= max(MOST_ROWS * rows, 1) else None
+    return float(near.mean()) if len(near) >= max(share * rows, 1) else None
 
 
 def _nominal_mm(length_mm: float, speed_mm_s: float) -> float | None:

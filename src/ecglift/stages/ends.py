@@ -40,7 +40,8 @@ _EXACT_MM: Final = 0.15
 _SHORTER_MM: Final = 8.0
 """By how much rows may be shorter or longer than the layout says."""
 _ALIKE_MM: Final = 0.5
-"""Most rows must end within so much of the place where half of them do."""
+_HALF: Final = 0.5
+"""Most rows must end within so much of the place where half of them do; the second share will do where all else fits."""
 
 
 def placed(layout: Layout, reads: Sequence[RowRead]) -> Layout:
@@ -56,14 +57,20 @@ def placed(layout: Layout, reads: Sequence[RowRead]) -> Layout:
     spans = [span for span, one in zip(seen, together, strict=True) if one]
     starts, ends = ([x for span in spans if (x := span[k]) is not None] for k in (0, 1))
     start, end = (common_place(places, len(spans), _ALIKE_MM) for places in (starts, ends))
+    if start is None or end is None:
+        # Half of the rows will do where they last whole seconds: the others begin at their labels, or end in a stain.
+        half = [common_place(places, len(spans), _ALIKE_MM, _HALF) for places in (starts, ends)]
+        if half[0] is not None and half[1] is not None and _whole_mm(half[1] - half[0], layout.speed_mm_s) is not None:
+            start, end = half
     if end is None:
         return layout
     end += _DRAWN_MM
     later = end - x1
-    if abs(later) <= _NEAR_MM:
+    whole = _whole_mm(end - start, layout.speed_mm_s) if start is not None else None
+    rounder = whole is not None and _whole_mm(x1 - x0, layout.speed_mm_s) is None
+    if abs(later) <= _NEAR_MM and not rounder:
         return layout
-    whole = round((end - start) / layout.speed_mm_s) * layout.speed_mm_s if start is not None else 0.0
-    if start is not None and whole > 0 and abs(end - start - whole) < max(_LENGTH_MM, _LENGTH_SHARE * whole):
+    if start is not None and whole is not None:
         # Tall lines seem to end half a millimetre early: where they begin as they should, only their length is another.
         exact = len(starts) == len(spans) > 1 and np.ptp(starts) < _EXACT_MM
         shift = 0.0 if abs(start - x0) < _NEAR_MM else (start if exact else 0.5 * (start + end - whole)) - x0
@@ -87,6 +94,12 @@ def placed(layout: Layout, reads: Sequence[RowRead]) -> Layout:
         return _moved(layout, together, start - x0, x0, (end - start) / (x1 - x0))
     # A pulse joined to the line makes it begin early; where it ends says how far the columns are off.
     return _moved(layout, together, later, x0, 1.0) if 0 < later < _SHIFT_MM else layout
+
+
+def _whole_mm(length_mm: float, speed_mm_s: float) -> float | None:
+    """The length of the whole seconds that a row lasts, None where it lasts others."""
+    whole = round(length_mm / speed_mm_s) * speed_mm_s
+    return whole if whole > 0 and abs(length_mm - whole) < max(_LENGTH_MM, _LENGTH_SHARE * whole) else None
 
 
 def _in_line(layout: Layout, spans: Sequence[tuple[float | None, float | None]], reads: Sequence[RowRead]) -> Layout:

@@ -41,7 +41,8 @@ _SHORTER_MM: Final = 8.0
 """By how much rows may be shorter or longer than the layout says."""
 _ALIKE_MM: Final = 0.5
 _HALF: Final = 0.5
-"""Most rows must end within so much of the place where half of them do; the second share will do where all else fits."""
+"""Most rows must end within so much of the place where half of them do; the second share will do where the rest
+fits."""
 
 
 def placed(layout: Layout, reads: Sequence[RowRead]) -> Layout:

@@ -40,12 +40,17 @@ def test_hearts_that_are_a_little_unusual_stay_at_the_usual_gain(size: float) ->
 
 
 def test_a_gain_that_is_said_stays_but_is_contradicted() -> None:
-    layout, problems = by_heights(*_sheet(20.0, 10.0, "pulse", 1.3))
-    assert layout.gain_mm_mv == 10.0
+    layout, problems = by_heights(*_sheet(10.0, 2.5, "pulse"))
+    assert layout.gain_mm_mv == 2.5
     assert [p.code for p in problems] == ["gain-conflict"]
-    told, problems = by_heights(*_sheet(20.0, 10.0, "given", 1.3))
-    assert told.gain_mm_mv == 10.0
+    told, problems = by_heights(*_sheet(10.0, 2.5, "given"))
+    assert told.gain_mm_mv == 2.5
     assert not problems
+
+
+@pytest.mark.parametrize("size", [0.4, 0.5, 2.0, 2.5])
+def test_hearts_of_low_or_high_voltage_do_not_contradict_a_pulse(size: float) -> None:
+    assert by_heights(*_sheet(10.0, 10.0, "pulse", size))[1] == ()
 
 
 def test_without_lines_nothing_is_said() -> None:

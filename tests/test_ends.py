@@ -128,3 +128,29 @@ def test_half_of_the_rows_will_do_where_they_last_whole_seconds() -> None:
     assert ends(placed(thought, [plain] * 4 + [named] * 3)) == pytest.approx((10.0, 260.0), abs=0.15)
     # Where they last no whole seconds, half is not enough.
     assert ends(placed(thought, [read(14.0, 259.9)] * 4 + [named] * 3)) == pytest.approx((4.7, 260.1), abs=0.01)
+
+
+def _gapped(x0_mm: float, pitch_mm: float, width_mm: float) -> Layout:
+    panels = tuple(
+        replace(p, x0_mm=x0_mm + p.column * pitch_mm, x1_mm=x0_mm + p.column * pitch_mm + width_mm)
+        for p in layout(x0_mm, width_mm).panels
+    )
+    return Layout("3x4", panels, 25.0, 10.0)
+
+
+def _pieces(*ends_mm: tuple[float, float]) -> RowRead:
+    """A row whose line is seen between each two places."""
+    whole = read(-19.0, 299.0)
+    line = np.any([(whole.x_mm > a) & (whole.x_mm < b) for a, b in ends_mm], axis=0)
+    return replace(whole, presence=np.where(line, 0.98, 0.05), sigma_mm=np.where(line, 0.15, 9.0))
+
+
+def test_columns_that_stand_far_apart_are_put_where_their_own_lines_are() -> None:
+    """Separators in wide gaps had stretched the columns by 3 mm and moved the last one by 5: −4 dB."""
+    lines = [(10.0 + 73.2 * k, 71.3 + 73.2 * k) for k in range(4)]
+    result = placed(_gapped(7.9, 72.1, 64.4), [_pieces(*lines)] * 3)
+    assert [(p.x0_mm, p.x1_mm) for p in result.panels[:4]] == [pytest.approx(one, abs=0.2) for one in lines]
+    assert result.panels[3].start_s == pytest.approx(3 * 61.3 / 25, abs=0.02)
+    # What is nearly right is left to the ink.
+    thought = _gapped(10.4, 73.2, 61.0)
+    assert placed(thought, [_pieces(*lines)] * 3).panels[0].x0_mm == pytest.approx(10.4, abs=0.05)

@@ -41,8 +41,9 @@ _SHORTER_MM: Final = 8.0
 """By how much rows may be shorter or longer than the layout says."""
 _ALIKE_MM: Final = 0.5
 _HALF: Final = 0.5
-"""Most rows must end within so much of the place where half of them do; the second share will do where the rest
-fits."""
+_FAR_APART_MM: Final = 3.0
+"""Most rows must end within so much of the place where half of them do; the second share will do where the rest fits.
+Columns with a gap of the third between them are looked at one by one."""
 
 
 def placed(layout: Layout, reads: Sequence[RowRead]) -> Layout:
@@ -50,6 +51,8 @@ def placed(layout: Layout, reads: Sequence[RowRead]) -> Layout:
     in their order, begin and end. What is right to 0.3 mm, or is not seen alike on most rows, stays as it was."""
     seen = [line_span(read) for read in reads]
     layout = _touching(_in_line(layout, seen, reads), reads)
+    if (apart := _apart(layout, reads)) is not None:
+        return apart
     rows = layout.rows()
     widest = max(len(row) for row in rows)
     x0 = float(np.median([row[0].x0_mm for row in rows if len(row) == widest]))
@@ -139,6 +142,53 @@ def _touching(layout: Layout, reads: Sequence[RowRead]) -> Layout:
             start_s = k * width / layout.speed_mm_s if panel.start_s > 0 else panel.start_s
             changed[panel] = replace(panel, x0_mm=x0 + k * width, x1_mm=x0 + (k + 1) * width, start_s=start_s)
     return replace(layout, panels=tuple(changed[panel] for panel in layout.panels))
+
+
+def _apart(layout: Layout, reads: Sequence[RowRead]) -> Layout | None:
+    """``layout`` with columns that stand far apart put where the lines of their own rows begin and end, as long and as
+    far apart as each other; None where they do not stand so, or most rows do not show it
+    alike, or they are not far off."""
+    rows = layout.rows()
+    n = max(len(row) for row in rows)
+    several = [(row, read) for row, read in zip(rows, reads, strict=True) if len(row) == n]
+    first = several[0][0]
+    if n < 2 or min(b.x0_mm - a.x1_mm for a, b in pairwise(first)) < _FAR_APART_MM:
+        return None
+    middles = [-np.inf, *(0.5 * (a.x1_mm + b.x0_mm) for a, b in pairwise(first)), np.inf]
+    known = []
+    for k, (left, right) in enumerate(pairwise(middles)):
+        spans = [line_span(_between(read, left, right)) for _, read in several]
+        for end in (0, 1):
+            place = common_place([x for span in spans if (x := span[end]) is not None], len(spans), _ALIKE_MM)
+            if place is not None:
+                known.append((1.0, float(k), float(end), place))
+    terms, places = np.array(known).reshape(-1, 4)[:, :3], np.array([one[3] for one in known])
+    if len(known) <= n or np.linalg.matrix_rank(terms) < 3:
+        return None
+    x0, pitch, width = (float(v) for v in np.linalg.lstsq(terms, places, rcond=None)[0])
+    if np.abs(terms @ (x0, pitch, width) - places).max() > 2 * _ALIKE_MM or pitch - width < _LENGTH_MM:
+        return None
+    width += _DRAWN_MM
+    changed: dict[Panel, Panel] = {}
+    for row, _ in several:
+        for k, panel in enumerate(row):
+            start_s = k * width / layout.speed_mm_s if panel.start_s > 0 else panel.start_s
+            changed[panel] = replace(panel, x0_mm=x0 + k * pitch, x1_mm=x0 + k * pitch + width, start_s=start_s)
+    off_mm = max(max(abs(new.x0_mm - old.x0_mm), abs(new.x1_mm - old.x1_mm)) for old, new in changed.items())
+    return replace(layout, panels=tuple(changed.get(p, p) for p in layout.panels)) if off_mm > _SHIFT_MM else None
+
+
+def _between(read: RowRead, x0_mm: float, x1_mm: float) -> RowRead:
+    """The columns of a row's reading between two places; its strip stays whole."""
+    inside = (read.x_mm > x0_mm) & (read.x_mm < x1_mm)
+    return replace(
+        read,
+        x_mm=read.x_mm[inside],
+        y_mm=read.y_mm[inside],
+        sigma_mm=read.sigma_mm[inside],
+        presence=read.presence[inside],
+        log_p=read.log_p[:, inside],
+    )
 
 
 def _runs_through(read: RowRead, x0_mm: float, x1_mm: float) -> bool:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from ecglift import Digitizer
+from ecglift.paper import TEMPLATES
 from ecglift.press.capture import CaptureSettings, capture
 from ecglift.press.compose import compose
 from ecglift.press.noise import Noise
@@ -82,3 +83,23 @@ def test_a_doubtful_grid_gives_way_to_a_print_that_says_another_scale(monkeypatc
         run = next(iter(Digitizer().pages(taken.image)))
         assert run.grid is not None
         np.testing.assert_allclose(run.grid.px_per_mm, scale, rtol=0.01)
+
+
+def test_a_fax_without_pulses_is_at_its_own_scale_where_columns_last_whole_seconds() -> None:
+    rng = np.random.default_rng(8)
+    style = replace(
+        competition_style(),
+        template=TEMPLATES["12x1"],
+        rhythm_leads=(),
+        rows_mm=tuple(30.0 + 14.0 * k for k in range(12)),
+        column_s=4.0,
+        pulse="none",
+        grid_kind="none",
+    )
+    page = compose(rng, simulate(rng, rhythm="sinus", rate_bpm=70.0, noise=Noise()).mv, 500.0, style)
+    flat = capture(page, "clean", rng, CaptureSettings(px_per_mm=8.04, plain=True)).image
+    fax = cv2.resize(flat, (flat.shape[1], round(flat.shape[0] * 7.7 / 8.04)), interpolation=cv2.INTER_AREA)
+    run = next(iter(Digitizer().pages(np.asarray(np.where(fax > 140, 255, 0), np.uint8))))
+    assert run.grid is not None
+    assert run.grid.how == "layout"
+    np.testing.assert_allclose(run.grid.px_per_mm, (8.04, 7.7), rtol=0.01)

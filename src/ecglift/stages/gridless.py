@@ -39,6 +39,11 @@ _EVEN: Final = 0.02
 """How far, in e-folds, scales from columns and from pulses may differ: from pulses that a network has measured, and
 from those measured on their ink, where columns that differ more last another time."""
 
+_WHOLE: Final = 0.006
+_STANDARD_MERIT: Final = 0.75
+"""A fax's own scale is also kept where columns without a pulse last whole seconds to the first; that weighs less than
+columns of the usual length."""
+
 _LEAST_S: Final = 3
 """Seconds from which on whole ones are far enough apart."""
 
@@ -59,6 +64,11 @@ class Marks:
     layout: Layout
     pulses: tuple[Pulse, ...]
     named: float
+
+    @property
+    def clear(self) -> float:
+        """How surely the names were read, 0 to 1: squashed letters are read less well."""
+        return self.named * float(np.mean([panel.confidence for panel in self.layout.panels]))
 
 
 Reader = Callable[[PageMap, Box], Marks]
@@ -125,6 +135,9 @@ def _measured(read: Reader, box: Box, angle: float, across: float, down: float) 
             across *= min(whole, key=lambda ratio: abs(np.log(ratio / even)), default=even)
             continue
         ratio = _by_columns(marks.layout)
+        if ratio is None and standard and tall is None and _lasts_whole_seconds(marks.layout):
+            yield _STANDARD_MERIT * marks.clear, across, down
+            return
         if ratio is None:
             return
         across *= ratio
@@ -158,6 +171,11 @@ def _by_whole_seconds(layout: Layout, near: float) -> list[float]:
     _, *lengths_mm = _columns_mm(layout)
     seconds = [length_mm / layout.speed_mm_s for length_mm in lengths_mm]
     return [s / round(s / near) for s in seconds if round(s / near) >= _LEAST_S]
+
+
+def _lasts_whole_seconds(layout: Layout) -> bool:
+    """Whether the columns last whole seconds as they were measured, to a standard's own accuracy."""
+    return any(abs(np.log(ratio)) < _WHOLE for ratio in _by_whole_seconds(layout, 1.0))
 
 
 def _by_pulses(marks: Marks) -> tuple[float | None, bool]:

@@ -26,9 +26,10 @@ _SPREAD_MM: Final = 0.1
 many rows show it, and that their middle is known to about the third: what single ones are off by cancels."""
 
 _MOST_MM: Final = 1.6
+_SHARP_MOST_MM: Final = 4.0
 _TOGETHER_MM: Final = 1.0
-"""Columns are moved by up to the first; rows that were thought to begin within the second of each other do so at one
-place."""
+"""Columns are moved by up to the first, or to the second where all rows begin sharply at one place; rows that were
+thought to begin within the third of each other do so at one place."""
 
 _LONGEST_S: Final = 1 / 250
 """No device prints fewer samples, whatever rate is asked for."""
@@ -182,7 +183,9 @@ class _Ink:
             return self._shifted(old)
         else:
             span = self._span(self.starts[0], self.ends[-1], (x0, x1), step)
-        if span is None or abs(span[0] - x0) > _MOST_MM or (gapped is None and abs(span[1] - x1) > _MOST_MM):
+        # Rows that all begin at one place begin there, however far the layout is off, unless that is a pulse's width.
+        most_mm = _SHARP_MOST_MM if self.sharp[0] and not self.pulsed[0] and gapped is None else _MOST_MM
+        if span is None or abs(span[0] - x0) > most_mm or (gapped is None and abs(span[1] - x1) > _MOST_MM):
             return None
         length = span[1] - span[0]
         if gapped is None:

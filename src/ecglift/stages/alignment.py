@@ -228,6 +228,8 @@ class _Ink:
             if self.pulsed[0] and begin - x0 < -_JOINED_MM and abs(stop - x1) < _MOST_MM / 2:
                 return stop - (x1 - x0), stop
             return begin, stop
+        if whole is None and begin is not None and self.sharp[0] and not self.pulsed[0]:
+            whole = _whole(x1 - begin, step)
         if whole is None:
             return None
         if stop is not None and self.sharp[1]:

@@ -210,10 +210,14 @@ def _joined(rows: list[Row], nearest_mm: float) -> tuple[Row, ...]:
         last = out[-1]
         shared = min(row.x1_mm, last.x1_mm) - max(row.x0_mm, last.x0_mm)
         apart = row.y_mm - last.y_mm
-        if (apart < 0.4 * pitch and shared < 0.1 * longest) or apart < nearest_mm:
-            weight = last.weight_mm + row.weight_mm
-            y = (last.y_mm * last.weight_mm + row.y_mm * row.weight_mm) / weight
+        beside = apart < 0.4 * pitch and shared < 0.1 * longest
+        less, more = sorted((last.weight_mm, row.weight_mm))
+        if beside or (apart < nearest_mm and less > 0.4 * longest):
+            both = last.weight_mm + row.weight_mm
+            y = (last.y_mm * last.weight_mm + row.y_mm * row.weight_mm) / both
             x0, x1 = min(last.x0_mm, row.x0_mm), max(last.x1_mm, row.x1_mm)
+            # Two noises at nearly one height are still no row.
+            weight = both if beside else more + 0.5 * less
             out[-1] = Row(y, x0, x1, weight, max(last.life, row.life))
         else:
             out.append(row)

@@ -49,7 +49,8 @@ _RENDERED_SHARE = 0.3
 @dataclass(frozen=True)
 class Recipe:
     """How to train. ``tiny_mm``: errors below it count squared, above it linear; ``clean``: share of pages that are
-    clean renders, where this network gains most; ``width``: channels, at least those of the file it starts from."""
+    clean renders, where this network gains most; ``width``: channels, at least those of the file it starts from;
+    ``least_steps``: to make, however long they take."""
 
     rows_minutes: float = 10.0
     minutes: float = 5.0
@@ -61,6 +62,7 @@ class Recipe:
     competition: float = 0.5
     clean: float = 0.3
     overprinted: float = 0.15
+    least_steps: int = 1
     seed: int = 0
 
 
@@ -230,7 +232,7 @@ def train(pages: list[list[Row]], out: Path, recipe: Recipe, start: Path | None 
     optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.rate, weight_decay=recipe.weight_decay)
     quick = has_bfloat16("cpu")
     begun, step = time.monotonic(), 0
-    while (done := (time.monotonic() - begun) / 60 / recipe.minutes) < 1:
+    while (done := min((time.monotonic() - begun) / 60 / recipe.minutes, step / recipe.least_steps)) < 1:
         for group in optimizer.param_groups:
             group["lr"] = recipe.rate * min(1.0, step / 100 + 0.05) * 0.5 * (1 + math.cos(math.pi * done))
         pieces = [piece(rng, rows[int(k)]) for k in rng.integers(len(rows), size=recipe.batch)]

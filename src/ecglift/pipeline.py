@@ -217,10 +217,9 @@ def _grid(settings: Settings, page: SourcePage, orientation: Orientation) -> Gri
         return seen
     # Specks that a threshold has left of a grid may look like another one: the print must not contradict it.
     told = _grid_from_print(settings, page)
-    sure = told is not None and told.confidence >= _SURE_PRINT
-    if told is not None and sure and np.abs(np.log(np.divide(told.px_per_mm, seen.px_per_mm))).max() > _OTHER_SCALE:
-        return told
-    return seen
+    if told is None or told.confidence < _SURE_PRINT:
+        return seen
+    return told if np.abs(np.log(np.divide(told.px_per_mm, seen.px_per_mm))).max() > _OTHER_SCALE else seen
 
 
 _CLEAR_GRID: Final = 0.75

@@ -60,11 +60,6 @@ def _even(piece: Floats) -> Floats:
     return np.pad(piece, (0, LENGTH - len(piece)))
 
 
-def turned(seen: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Pieces (n, LENGTH) as they are on the sheet turned by half a turn."""
-    return np.ascontiguousarray(-seen[:, ::-1])
-
-
 def upright_log_odds(model: Model, seen: NDArray[np.float32]) -> float:
     """Log-odds of the sheet with the pieces ``seen`` standing upright against its standing on its head; 0 without."""
     if not len(seen):

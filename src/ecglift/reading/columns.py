@@ -194,6 +194,17 @@ def common_place(places: Sequence[float], rows: int, within_mm: float, share: fl
     return float(near.mean()) if len(near) >= max(share * rows, 1) else None
 
 
+def even_columns(known: Sequence[tuple[int, int, float]]) -> tuple[float, float, float, NDArray[np.float64]] | None:
+    """(start, pitch, width) mm of columns that are as long and as far apart as each other, and how far off each place
+    (n,) is, from ``known``: column, 0 for its start or 1 for its end, and place in mm. None where these do not tell."""
+    terms = np.array([(1.0, column, end) for column, end, _ in known])
+    if len(known) < 3 or np.linalg.matrix_rank(terms) < 3:
+        return None
+    places = np.array([place for _, _, place in known])
+    fit = np.linalg.lstsq(terms, places, rcond=None)[0]
+    return float(fit[0]), float(fit[1]), float(fit[2]), np.abs(places - terms @ fit)
+
+
 def _nominal_mm(length_mm: float, speed_mm_s: float) -> float | None:
     step = _NOMINAL_S * speed_mm_s
     whole = round(length_mm / step) * step

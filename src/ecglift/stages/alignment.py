@@ -15,7 +15,7 @@ import numpy as np
 
 from ecglift.models.strip import RowRead
 from ecglift.paper import LARGE_SQUARE_MM, Layout, Panel
-from ecglift.reading.columns import common_place
+from ecglift.reading.columns import common_place, even_columns
 from ecglift.reading.inkends import ink_ends, pen_width_mm
 from ecglift.reading.marks import Pulse, pulse_at
 
@@ -248,16 +248,12 @@ class _Ink:
         gaps = [b - a for a, b in zip(self.ends[:-1], self.starts[1:], strict=True) if a is not None and b is not None]
         if not gaps or min(gaps) < _GAP_MM:
             return None
-        known = [(k, 0.0, x) for k, x in enumerate(self.starts) if x is not None]
-        known += [(k, 1.0, x) for k, x in enumerate(self.ends) if x is not None]
-        while len(known) > 2:
-            terms, places = np.array([(1.0, k, end) for k, end, _ in known]), np.array([x for _, _, x in known])
-            if np.linalg.matrix_rank(terms) < 3:
-                return None
-            fit = np.linalg.lstsq(terms, places, rcond=None)[0]
-            off = np.abs(places - terms @ fit)
+        known = [(k, 0, x) for k, x in enumerate(self.starts) if x is not None]
+        known += [(k, 1, x) for k, x in enumerate(self.ends) if x is not None]
+        while (fit := even_columns(known)) is not None:
+            start, pitch, length, off = fit
             if off.max() < _ALIKE_MM:
-                return float(fit[0]), float(fit[2]), float(fit[1])
+                return start, length, pitch
             known.pop(int(off.argmax()))
         return None
 

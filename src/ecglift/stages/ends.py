@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ecglift.models.strip import RowRead
 from ecglift.paper import Layout, Panel
-from ecglift.reading.columns import MOST_ROWS, common_place
+from ecglift.reading.columns import MOST_ROWS, common_place, even_columns
 
 _RUN_MM: Final = 3.0
 _RUN_SHARE: Final = 0.85
@@ -137,17 +137,15 @@ def _touching(layout: Layout, reads: Sequence[RowRead]) -> Layout:
         return layout
     changed: dict[Panel, Panel] = {}
     for row in rows:
-        x0, width = row[0].x0_mm, (row[-1].x1_mm - row[0].x0_mm) / len(row)
-        for k, panel in enumerate(row):
-            start_s = k * width / layout.speed_mm_s if panel.start_s > 0 else panel.start_s
-            changed[panel] = replace(panel, x0_mm=x0 + k * width, x1_mm=x0 + (k + 1) * width, start_s=start_s)
+        width = (row[-1].x1_mm - row[0].x0_mm) / len(row)
+        changed |= _evenly(row, layout.speed_mm_s, row[0].x0_mm, width, width)
     return replace(layout, panels=tuple(changed[panel] for panel in layout.panels))
 
 
 def _apart(layout: Layout, reads: Sequence[RowRead]) -> Layout | None:
     """``layout`` with columns that stand far apart put where the lines of their own rows begin and end, as long and as
-    far apart as each other; None where they do not stand so, or most rows do not show it
-    alike, or they are not far off."""
+    far apart as each other; None where they do not stand so, or most rows do not show it alike, or they are not
+    far off."""
     rows = layout.rows()
     n = max(len(row) for row in rows)
     several = [(row, read) for row, read in zip(rows, reads, strict=True) if len(row) == n]
@@ -161,21 +159,34 @@ def _apart(layout: Layout, reads: Sequence[RowRead]) -> Layout | None:
         for end in (0, 1):
             place = common_place([x for span in spans if (x := span[end]) is not None], len(spans), _ALIKE_MM)
             if place is not None:
-                known.append((1.0, float(k), float(end), place))
-    terms, places = np.array(known).reshape(-1, 4)[:, :3], np.array([one[3] for one in known])
-    if len(known) <= n or np.linalg.matrix_rank(terms) < 3:
+                known.append((k, end, place))
+    fit = even_columns(known)
+    if fit is None or len(known) <= n:
         return None
-    x0, pitch, width = (float(v) for v in np.linalg.lstsq(terms, places, rcond=None)[0])
-    if np.abs(terms @ (x0, pitch, width) - places).max() > 2 * _ALIKE_MM or pitch - width < _LENGTH_MM:
+    x0, pitch, width, off = fit
+    if off.max() > 2 * _ALIKE_MM or pitch - width < _LENGTH_MM:
         return None
-    width += _DRAWN_MM
     changed: dict[Panel, Panel] = {}
     for row, _ in several:
-        for k, panel in enumerate(row):
-            start_s = k * width / layout.speed_mm_s if panel.start_s > 0 else panel.start_s
-            changed[panel] = replace(panel, x0_mm=x0 + k * pitch, x1_mm=x0 + k * pitch + width, start_s=start_s)
+        changed |= _evenly(row, layout.speed_mm_s, x0, pitch, width + _DRAWN_MM)
     off_mm = max(max(abs(new.x0_mm - old.x0_mm), abs(new.x1_mm - old.x1_mm)) for old, new in changed.items())
     return replace(layout, panels=tuple(changed.get(p, p) for p in layout.panels)) if off_mm > _SHIFT_MM else None
+
+
+def _evenly(
+    row: tuple[Panel, ...], speed_mm_s: float, x0_mm: float, pitch_mm: float, width_mm: float
+) -> dict[Panel, Panel]:
+    """The panels of a row, and what they are in columns that begin at ``x0_mm`` and are as far apart and as wide as is
+    said. One that begins later goes on where the one before it ended."""
+    return {
+        panel: replace(
+            panel,
+            x0_mm=x0_mm + k * pitch_mm,
+            x1_mm=x0_mm + k * pitch_mm + width_mm,
+            start_s=k * width_mm / speed_mm_s if panel.start_s > 0 else panel.start_s,
+        )
+        for k, panel in enumerate(row)
+    }
 
 
 def _between(read: RowRead, x0_mm: float, x1_mm: float) -> RowRead:

@@ -76,7 +76,7 @@ Reader = Callable[[PageMap, Box], Marks]
 
 
 @dataclass(frozen=True)
-class PrintedScale:
+class FoundScale:
     """The map that the print tells, the ``bounds`` of the paper in its millimetres, and the share of the names that are
     read with it, four fifths of that where no pulse says the same: ``merit``, 0 to 1."""
 
@@ -85,7 +85,7 @@ class PrintedScale:
     merit: float
 
 
-def find_scale(image: NDArray[np.uint8], read: Reader) -> PrintedScale:
+def find_scale(image: NDArray[np.uint8], read: Reader) -> FoundScale:
     """The scale of a page without a grid, (h, w, 3) uint8; StageError "grid-not-found" when no ECG is read at any
     likely one."""
     box = paper_box(image)
@@ -108,7 +108,7 @@ def find_scale(image: NDArray[np.uint8], read: Reader) -> PrintedScale:
             "No ECG paper grid was found, nor lead names and columns to tell the scale by. If the page is an ECG, "
             "give its scale with px_per_mm (dots per inch / 25.4).",
         )
-    return PrintedScale(best[1], _bounds(best[1], box), best[0])
+    return FoundScale(best[1], _bounds(best[1], box), best[0])
 
 
 def _measured(read: Reader, box: Box, angle: float, across: float, down: float) -> Iterator[tuple[float, float, float]]:

@@ -42,6 +42,24 @@ def write_onnx(
     return want, got
 
 
+def write_checked(
+    model: torch.nn.Module,
+    inputs: torch.Tensor,
+    path: Path,
+    output: str,
+    dynamic_axes: dict[str, dict[int, str]],
+    input_name: str,
+    most: float = 1e-3,
+) -> float:
+    """Write ``path`` with one ``output`` and return the largest difference between it and torch on ``inputs``;
+    RuntimeError where that is more than ``most``."""
+    want, got = write_onnx(model, inputs, path, [output], dynamic_axes, input_name)
+    worst = float((want[0] - got[0]).abs().max())
+    if worst > most:
+        raise RuntimeError(f"{path}: ONNX Runtime and torch differ by {worst:.2g}")
+    return worst
+
+
 def export(model: TraceNetwork, example: NDArray[np.uint8], path: Path) -> float:
     """Write ``path`` and return the largest difference in probability between it and torch on ``example`` (n,
     STRIP_PX, w, 3)."""

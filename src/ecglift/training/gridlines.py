@@ -29,7 +29,7 @@ from ecglift.press.compose import compose
 from ecglift.press.page import Page
 from ecglift.press.style import competition_style, random_style
 from ecglift.training.command import add_start, add_workers, parser_for, rate_at, recipe_of, signals_of, worker_rng
-from ecglift.training.export import has_bfloat16, load_weights, write_onnx
+from ecglift.training.export import has_bfloat16, load_weights, write_checked
 from ecglift.training.grid_crops import GridCrop, captured_grid_crops, drawn_grid_crop, varied_grid
 from ecglift.training.network import UNet
 from ecglift.training.signals import Signals
@@ -207,11 +207,7 @@ def export(model: nn.Module, crops: list[GridCrop], path: Path) -> float:
     model = model.to("cpu").float().eval()
     inputs = torch.from_numpy(np.stack([prepared(crop)[0] for crop in crops]))
     axes = {name: {0: "n", 2: "h", 3: "w"} for name in ("picture", "waves")}
-    want, got = write_onnx(model, inputs, path, ["waves"], axes, "picture")
-    worst = float((got[0] - want[0]).abs().max())
-    if worst > 1e-2:
-        raise RuntimeError(f"{path}: ONNX Runtime and torch differ by {worst:.2g}")
-    return worst
+    return write_checked(model, inputs, path, "waves", axes, "picture", most=1e-2)
 
 
 def main() -> None:

@@ -11,7 +11,6 @@ from ecglift.paper import GAINS_MM_MV, SPEEDS_MM_S
 from ecglift.reading.marks import PrintedScale, Pulse, paired
 from ecglift.reading.scales import find_gain, find_speed
 
-_TEN_LIKELY = np.array([0.001, 0.001, 0.997, 0.001], np.float32)
 _NO_IDEA = np.full(3, 1 / 3, np.float32)
 
 
@@ -22,13 +21,13 @@ def _print(value: float, usual: tuple[float, ...], sure: float, chance: float) -
 
 
 def test_clear_print_is_believed() -> None:
-    gain = find_gain([_print(20.0, GAINS_MM_MV, 0.95, 0.95)], (), _TEN_LIKELY)
+    gain = find_gain([_print(20.0, GAINS_MM_MV, 0.95, 0.95)], ())
     assert (gain.value, gain.how) == (20.0, "printed")
 
 
 def test_what_is_hardly_print_is_not_taken_for_a_gain() -> None:
     """A line of header on a real photo was read as 20 mm/mV with a third of certainty, and doubled every amplitude."""
-    gain = find_gain([_print(20.0, GAINS_MM_MV, 0.67, 0.34)], (), _TEN_LIKELY)
+    gain = find_gain([_print(20.0, GAINS_MM_MV, 0.67, 0.34)], ())
     assert (gain.value, gain.how) == (10.0, "assumed")
 
 
@@ -47,9 +46,9 @@ def test_several_pulses_of_one_height_stand_against_a_misread_print() -> None:
     """5 mm/mV was read at 0.79 where 10 is printed and four pulses are 10 mm high."""
     misread = [_print(5.0, GAINS_MM_MV, 0.88, 0.9)]
     pulses = [Pulse(-10.0, 30.0 * k, 4.6, 10.0 + 0.05 * k, 0.9) for k in range(4)]
-    found = find_gain(misread, pulses, np.array([0, 0, 1, 0], np.float32))
+    found = find_gain(misread, pulses)
     assert (found.value, found.how, [p.code for p in found.problems]) == (10.0, "pulse", ["gain-conflict"])
-    assert find_gain(misread, pulses[:2], np.array([0, 0, 1, 0], np.float32)).value == 5.0
+    assert find_gain(misread, pulses[:2]).value == 5.0
 
 
 def test_print_that_may_be_none_does_not_outweigh_what_is_usual() -> None:
@@ -69,16 +68,16 @@ def test_a_speed_is_believed_beside_a_gain() -> None:
 
 def test_of_two_gains_on_one_line_the_second_is_the_chest_leads() -> None:
     limb, chest = _print(10.0, GAINS_MM_MV, 0.95, 0.98), replace(_print(5.0, GAINS_MM_MV, 0.95, 0.97), x_mm=124.0)
-    found = find_gain([limb, chest], (), _TEN_LIKELY)
+    found = find_gain([limb, chest], ())
     assert (found.value, found.chest) == (10.0, 5.0)
     # On another line, or before the first, or not half of it, it says nothing of them.
     for other in (replace(chest, y_mm=60.0), replace(chest, x_mm=70.0), replace(limb, x_mm=124.0)):
-        assert find_gain([limb, other], (), _TEN_LIKELY).chest is None
+        assert find_gain([limb, other], ()).chest is None
 
 
 def test_a_pulse_measured_on_its_ink_outweighs_what_is_read() -> None:
     pulse = Pulse(-10.0, 30.0, 4.6, 19.97, 0.9, inked=True, exact=True)
-    found = find_gain([_print(10.0, GAINS_MM_MV, 0.97, 0.99)], [pulse], _TEN_LIKELY)
+    found = find_gain([_print(10.0, GAINS_MM_MV, 0.97, 0.99)], [pulse])
     assert (found.value, found.how, [p.code for p in found.problems]) == (20.0, "pulse", ["gain-conflict"])
 
 

@@ -313,12 +313,11 @@ def _names(settings: Settings, reading: SheetReading, layout: Layout, traces: tu
 
 
 def _tempo(settings: Settings, reading: SheetReading, names: Names, traces: tuple[Trace, ...]) -> Tempo:
-    from ecglift.stages.heights import by_heights
+    from ecglift.stages.heights import doubts
     from ecglift.stages.tempo import find_tempo
 
     tempo = find_tempo(names.layout, traces, reading.speed_log_odds)
-    layout, problems = by_heights(tempo.layout, traces)
-    return replace(tempo, layout=layout, problems=(*tempo.problems, *problems))
+    return replace(tempo, problems=(*tempo.problems, *doubts(tempo.layout, traces)))
 
 
 def _signal(settings: Settings, tempo: Tempo, traces: tuple[Trace, ...]) -> Recording:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, find_objects, label
 
+from ecglift.models.passage import smoothed
 from ecglift.sheet import SHEET_PX_PER_MM, Sheet
 
 STRIP_PX: Final = 512
@@ -36,6 +37,12 @@ _LOBE_LEAST: Final = 1e-3
 _LOBE_GAP_PX: Final = 3
 """The window reaches as far as the probability of a row stays above the first, rows below it bridged up to twice the
 second."""
+
+_DOUBTED: Final = 0.99
+_KNOWN: Final = 0.8
+"""Where the piece of the distribution that the path runs through holds less than the first of it, all columns are asked
+together; and where it holds less than the second of what they say, the answer moves to the middle of that, to which it
+has come at half as much."""
 
 _SPREAD_PX: Final = 3
 """Rows over which chances are added up for choosing the path."""
@@ -196,7 +203,8 @@ def decode(
     """(y, sigma, presence), each (columns,): rows of the strip in px, one standard deviation in px, chance of a line.
 
     ``logits``: (STRIP_PX, columns); ``presence_logit``: (columns,). The path is followed through all columns; the
-    answer is the expectation over the piece of each column's distribution that the path runs through.
+    answer is the expectation over the piece of each column's distribution that the path runs through, or, where that is
+    in doubt, over all of it.
     """
     y, sigma = line_of(log_softmax(logits), step_cost)
     return y, sigma, 1 / (1 + np.exp(-presence_logit.astype(float)))
@@ -209,9 +217,19 @@ def line_of(
     p = np.exp(log_p)
     top, bottom = _lobe(p, _followed(log_p, step_cost))
     row = np.arange(log_p.shape[0], dtype=np.float32)[:, None]
-    p *= (row >= top) & (row < bottom)
-    mass = p.sum(axis=0)
-    y = (p * row).sum(axis=0) / np.maximum(mass, 1e-12)
-    sigma = np.sqrt(np.maximum((p * (row - y) ** 2).sum(axis=0) / np.maximum(mass, 1e-12), 0))
+    inside = (row >= top) & (row < bottom)
+    mass, y = _mass_and_middle(p * inside, row)
+    sigma = np.sqrt(np.maximum((p * inside * (row - y) ** 2).sum(axis=0) / np.maximum(mass, 1e-12), 0))
+    for piece in pieces_around(mass < _DOUBTED):
+        p[:, piece] = smoothed(p[:, piece])
+        _, middle = _mass_and_middle(p[:, piece], row)
+        held = (p[:, piece] * inside[:, piece]).sum(axis=0)
+        y[piece] += np.clip(2 - 2 * held / _KNOWN, 0, 1) * (middle - y[piece])
     # Mass outside the window is doubt about which line is meant: it widens sigma as a second, distant answer would.
     return y.astype(float), (sigma + 20.0 * np.clip(1 - mass, 0, 1)).astype(float)
+
+
+def _mass_and_middle(p: NDArray[np.float32], row: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
+    """Sum and expected row, each (columns,), of the chances ``p``."""
+    mass = p.sum(axis=0)
+    return mass, (p * row).sum(axis=0) / np.maximum(mass, 1e-12)

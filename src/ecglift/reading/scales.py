@@ -143,12 +143,9 @@ def _with_second(printed: Sequence[PrintedScale]) -> Sequence[PrintedScale]:
     return [replace(s, chest=1.0) if id(s) in seconds else s for s in printed]
 
 
-def find_gain(
-    printed: Sequence[PrintedScale], pulses: Sequence[Pulse], network: NDArray[np.float32], given: float | None = None
-) -> Scale:
-    """The gain; of the chest leads another one when that is printed. ``network``: its chances (4,) by the sheet
-    network.
-    """
+def find_gain(printed: Sequence[PrintedScale], pulses: Sequence[Pulse], given: float | None = None) -> Scale:
+    """The gain; of the chest leads another one when that is printed. Where neither print nor pulse says it, it is the
+    usual one: what lines look like tells too little (:mod:`ecglift.stages.heights`)."""
     printed = _with_second(printed)
     chest_marks = [s for s in printed if s.chest > 0.6 and float(np.exp(s.log_p.max())) > 0.6]
     chest = GAINS_MM_MV[int(chest_marks[0].log_p.argmax())] if chest_marks else None
@@ -179,9 +176,4 @@ def find_gain(
         return Scale(said[0], "printed", (), chest)
     if measured:
         return Scale(measured[0], "pulse", (), chest)
-    weak = _odds(network, 0.7) + np.log([0.01, 0.06, 0.87, 0.06])
-    likely = float(GAINS_MM_MV[int(weak.argmax())])
-    if likely != DEFAULT_GAIN_MM_MV and float(weak.max() - weak[GAINS_MM_MV.index(DEFAULT_GAIN_MM_MV)]) > 1.0:
-        text = f"no gain is printed and no pulse was found; the traces look like {likely:g} mm/mV; check with --gain"
-        return Scale(likely, "assumed", (Problem("gain-guessed", STAGE, text),))
     return Scale(DEFAULT_GAIN_MM_MV, "assumed")

@@ -75,6 +75,10 @@ screens the ink of all rows may seem to end a tenth of a millimetre beside where
 and raggedly, it must lie as near to a heavy line as the third for the columns to be moved there."""
 
 
+Spans = list[tuple[float, float]]
+"""From where to where each column of a row reaches, mm."""
+
+
 def aligned(layout: Layout, reads: Sequence[RowRead], fs_hz: float, pulses: Sequence[Pulse] = ()) -> Layout:
     """``layout`` with its columns where the ink of its rows, ``reads``, begins and ends, to some hundredths of a
     millimetre: moved together, and as long and as far apart as the ink is, where most rows show it alike.
@@ -95,7 +99,8 @@ def aligned(layout: Layout, reads: Sequence[RowRead], fs_hz: float, pulses: Sequ
             groups.append([one])
         else:
             alike.append(one)
-    changed: dict[Panel, Panel] = {}
+    before: list[Spans] = []
+    after: list[Spans | None] = []
     for rows in groups:
         old = [
             (float(np.median([one.row[k].x0_mm for one in rows])), float(np.median([one.row[k].x1_mm for one in rows])))
@@ -103,12 +108,28 @@ def aligned(layout: Layout, reads: Sequence[RowRead], fs_hz: float, pulses: Sequ
         ]
         ink = _Ink.of(rows, seen, width, sample_mm, (pulse_at(pulses, old[0][0], -1), pulse_at(pulses, old[-1][1], 1)))
         most = max(len(one.row) for one in seen if _end_together(one.row, rows[0].row))
-        fitted = ink.columns(old, max(most, _LEAST_STEPS) * _STEP_S * layout.speed_mm_s) or old
+        before.append(old)
+        after.append(ink.columns(old, max(most, _LEAST_STEPS) * _STEP_S * layout.speed_mm_s))
+    changed: dict[Panel, Panel] = {}
+    for k, rows in enumerate(groups):
+        fitted = after[k] or _with_others(before[k], before, after)
         for one in rows:
             for panel, (x0, x1) in zip(one.row, fitted, strict=True):
                 start_s = panel.start_s * (x1 - x0) / (panel.x1_mm - panel.x0_mm)
                 changed[panel] = replace(panel, x0_mm=x0, x1_mm=x1, start_s=start_s)
     return replace(layout, panels=tuple(changed.get(p, p) for p in layout.panels))
+
+
+def _with_others(own: Spans, before: Sequence[Spans], after: Sequence[Spans | None]) -> Spans:
+    """``own`` columns of rows whose ink says nothing, or, of one panel, moved with other rows' that began where it
+    does: a strip under columns with gaps begins with the first of them, wherever it ends."""
+    (x0, _), (_, x1) = own[0], own[-1]
+    for old, new in zip(before, after, strict=True):
+        if len(own) == 1 and new is not None and abs(old[0][0] - x0) < _TOGETHER_MM:
+            begin = new[0][0]
+            together = abs(old[-1][1] - x1) < _TOGETHER_MM
+            return [(begin, new[-1][1] if together else x1 + begin - x0)]
+    return own
 
 
 def _end_together(one: tuple[Panel, ...], other: tuple[Panel, ...]) -> bool:
@@ -171,7 +192,7 @@ class _Ink:
         ends = (*(_alike([one.ends[k - 1] for one in rows]) for k in inner), _middle(last))
         return cls(starts, ends, pen_mm, sample_mm, (_sharp(first), _sharp(last)), pulsed)
 
-    def columns(self, old: Sequence[tuple[float, float]], step: float) -> list[tuple[float, float]] | None:
+    def columns(self, old: Spans, step: float) -> Spans | None:
         """From where to where the columns reach, which were thought to be ``old``; None where the ink does not say.
         ``step``: mm of which a whole number makes a row."""
         n, (x0, x1) = len(old), (old[0][0], old[-1][1])
@@ -193,7 +214,7 @@ class _Ink:
         begin = _on_line(span[0], x0)
         return [(begin + k * pitch, begin + k * pitch + length) for k in range(n)]
 
-    def _shifted(self, old: Sequence[tuple[float, float]]) -> list[tuple[float, float]] | None:
+    def _shifted(self, old: Spans) -> Spans | None:
         """``old`` columns with gaps between them, moved to where the ink of the rows begins and ends."""
         if self.starts[0] is None or self.ends[-1] is None:
             return None

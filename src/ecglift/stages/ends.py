@@ -89,10 +89,11 @@ def placed(layout: Layout, reads: Sequence[RowRead]) -> Layout:
         # seconds that begin as they should are cut off.
         early = later < 0 and (max(ends) > end + _ALIKE_MM or later > -_SHIFT_MM or cut)
         return layout if early else _moved(layout, together, 0.0, x0, (end - x0) / (x1 - x0))
-    if start is not None and cut and 0 < start - x0 < _SHIFT_MM and max(starts) - min(starts) < _ALIKE_MM:
+    if start is not None and cut and 0 < start - x0 < _SHIFT_MM:
         # Devices print the last column shorter: those before it last as long as they do. Lines that begin late each in
-        # its own way are stained or faint there.
-        return _moved(layout, together, start - x0, x0, 1.0)
+        # its own way are stained or faint there, or at the picture's edge.
+        alike = max(starts) - min(starts) < _ALIKE_MM
+        return _moved(layout, together, start - x0, x0, 1.0) if alike else layout
     if start is not None and start > x0 and min(starts) > start - _ALIKE_MM:
         # The layout begins at the labels.
         return _moved(layout, together, start - x0, x0, (end - start) / (x1 - x0))

@@ -1,15 +1,13 @@
-"""The gain once more, from how tall the lines are, where nothing on the sheet says it; and what contradicts one that is
-said."""
+"""What contradicts a gain: how tall the lines are."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ecglift.paper import DEFAULT_GAIN_MM_MV, GAINS_MM_MV, Layout
+from ecglift.paper import GAINS_MM_MV, Layout
 from ecglift.problem import Problem
 from ecglift.sheet import Trace
 
@@ -38,45 +36,34 @@ as measured on those records."""
 _STRANGE: Final = 0.1
 _STRANGE_SPREAD: Final = 0.6
 """Share of hearts that are not like those, and their spread."""
-_PRIOR: Final = (0.01, 0.06, 0.87, 0.06)
-"""Chance of each of GAINS_MM_MV where nothing is known."""
-_MARGIN: Final = 0.3
-"""Nats by which another gain must be likelier than the usual one."""
 _CONTRADICTS: Final = 4.5
-"""Nats by which the heights must prefer another gain than the one that is said for a person to be told. A heart of low
-voltage reaches 3.8 at the sheet's true gain, a gain that is wrong by a factor of four 5."""
+_DOUBTED: Final = 2.5
+"""Nats by which the heights must prefer another gain for a person to be told: than one that is said, than the usual one
+that is assumed. A heart of low voltage reaches 3.8 at the sheet's true gain, a gain that is wrong by a factor of four
+5. One heart in forty is as tall or as flat as another gain would make it, and sheets that are printed at another one
+and do not say so are fewer: so the heights change nothing."""
 _LEAST_COLUMNS: Final = 160
 
 
-def by_heights(layout: Layout, traces: tuple[Trace, ...]) -> tuple[Layout, tuple[Problem, ...]]:
-    """``layout`` with another gain where none was said and the lines are too tall or too flat for the usual one, and
-    what a person should be told.
-
-    Real records printed at 10 mm/mV are changed in 0.5 % of cases; of those at 5 or 20 mm/mV two in three are found.
-    """
+def doubts(layout: Layout, traces: tuple[Trace, ...]) -> tuple[Problem, ...]:
+    """What a person should be told about the gain of ``layout`` where the lines are too tall or too flat for it."""
     if layout.gain_how == "given" or layout.gain_mm_mv not in GAINS_MM_MV:
-        return layout, ()
+        return ()
     off = _taller(layout, traces)
     if not len(off):
-        return layout, ()
+        return ()
     gains = np.array(GAINS_MM_MV)
     spread = float(np.hypot(_PATIENTS, _LEADS / np.sqrt(len(off))))
     away = float(np.median(off)) + np.log(layout.gain_mm_mv / gains)
     log_p = np.log((1 - _STRANGE) * _normal(away, spread) + _STRANGE * _normal(away, _STRANGE_SPREAD))
-    now = GAINS_MM_MV.index(layout.gain_mm_mv)
-    if layout.gain_how == "assumed" and layout.gain_mm_mv == DEFAULT_GAIN_MM_MV:
-        together = log_p + np.log(_PRIOR)
-        best = int(together.argmax())
-        if together[best] - together[now] > _MARGIN:
-            text = f"no gain is printed and no pulse was found; lines as tall as these fit {gains[best]:g} mm/mV better"
-            message = f"{text} than {layout.gain_mm_mv:g}; check with --gain"
-            return _at_gain(layout, float(gains[best])), (Problem("gain-guessed", STAGE, message),)
-    likely = int(log_p.argmax())
-    if log_p[likely] - log_p[now] > _CONTRADICTS:
-        size = "flat" if gains[likely] < layout.gain_mm_mv else "tall"
-        text = f"{layout.gain_mm_mv:g} mm/mV is used, but the lines are as {size} as at {gains[likely]:g} mm/mV"
-        return layout, (Problem("gain-conflict", STAGE, f"{text}; check with --gain"),)
-    return layout, ()
+    now, likely = GAINS_MM_MV.index(layout.gain_mm_mv), int(log_p.argmax())
+    assumed = layout.gain_how == "assumed"
+    if log_p[likely] - log_p[now] <= (_DOUBTED if assumed else _CONTRADICTS):
+        return ()
+    size = "flat" if gains[likely] < layout.gain_mm_mv else "tall"
+    text = f"{layout.gain_mm_mv:g} mm/mV is {'assumed' if assumed else 'used'}, but the lines are as {size} as at"
+    code = "gain-doubtful" if assumed else "gain-conflict"
+    return (Problem(code, STAGE, f"{text} {gains[likely]:g} mm/mV; check with --gain"),)
 
 
 def _taller(layout: Layout, traces: tuple[Trace, ...]) -> NDArray[np.float64]:
@@ -96,10 +83,3 @@ def _taller(layout: Layout, traces: tuple[Trace, ...]) -> NDArray[np.float64]:
 
 def _normal(away: NDArray[np.float64], spread: float) -> NDArray[np.float64]:
     return np.asarray(np.exp(-0.5 * np.square(away / spread)) / spread)
-
-
-def _at_gain(layout: Layout, gain_mm_mv: float) -> Layout:
-    """``layout`` with all gains changed as much as that of the sheet is."""
-    factor = gain_mm_mv / layout.gain_mm_mv
-    panels = tuple(panel.with_gain(panel.gain_mm_mv * factor) for panel in layout.panels)
-    return replace(layout, panels=panels, gain_mm_mv=gain_mm_mv)

@@ -496,7 +496,7 @@ def _gain(
             limb.append(pulse)
     # A height that the ink confirms is worth more than whose it is.
     asked = chest if not limb or (not any(p.inked for p in limb) and any(p.inked for p in chest)) else limb
-    gain = find_gain(printed, asked, answer.weights("gain"), settings.gain_mm_mv)
+    gain = find_gain(printed, asked, settings.gain_mm_mv)
     if gain.how != "given" and asked is limb and len(chest) >= 2:
         own = pulse_gain(chest)
         if own and own[0] != gain.value and 0.8 < own[1] / own[0] < 1.25:

@@ -78,6 +78,13 @@ def test_rows_that_begin_late_each_in_its_own_way_move_nothing() -> None:
     assert placed(thought, [read(5.3, 254.6), read(6.4, 254.6), read(6.5, 254.5)]) is thought
 
 
+def test_a_sheet_that_the_picture_cuts_short_on_both_sides_keeps_its_whole_seconds() -> None:
+    """A scan whose six rows were seen from 0.6 mm after their start to 1.7 mm before their end: 12 dB fell to 4."""
+    thought = layout(5.0, 125.0, rows=6, columns=2)
+    reads = [read(x0, 253.3) for x0 in (5.6, 5.6, 5.6, 6.4, 5.7, 5.7)]
+    assert placed(thought, reads) is thought
+
+
 def test_a_glare_over_most_rows_ends_none() -> None:
     thought = layout(10.0, 62.5)
     assert placed(thought, [read(10.1, 257.0), read(10.1, 257.0), read(10.1, 260.0)]) is thought

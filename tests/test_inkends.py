@@ -142,6 +142,18 @@ def test_gaps_between_columns_are_seen() -> None:
     assert [p.start_s for p in result.rows()[0]] == pytest.approx([0.0, 2.5, 5.0, 7.5], abs=0.05)
 
 
+def test_a_strip_that_ends_before_columns_with_gaps_begins_with_them() -> None:
+    """It had kept a start half a millimetre off, and its lead lost 20 dB."""
+    pieces = [(3.3 + 63.7 * k, 3.3 + 63.7 * k + 62.5 - SAMPLE_MM) for k in range(4)]
+    columns = _layout(3.0, 63.4)
+    strip = Panel("II", 2, 0, 3.0, 256.6, 60.0, 0.0, 10.0)
+    thought = replace(columns, panels=(*columns.panels, strip))
+    result = aligned(thought, [_drawn(pieces, joined_mm=6.0)] * 2 + [_drawn([(3.3, 240.0)], joined_mm=6.0)], FS_HZ)
+    moved = result.panels[-1]
+    assert moved.x0_mm == pytest.approx(_spans(result)[0][0])
+    assert moved.x0_mm == pytest.approx(3.3, abs=0.02)
+
+
 def test_a_low_rate_that_is_asked_for_is_not_what_was_printed(whole: RowRead) -> None:
     result = aligned(_layout(3.5, 62.5), [whole] * 2, 50.0)
     assert _spans(result)[0][0] == pytest.approx(3.317, abs=0.04)

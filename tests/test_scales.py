@@ -42,6 +42,14 @@ def test_print_wins_over_an_unusual_column() -> None:
     assert (speed.value, speed.how) == (50.0, "printed")
 
 
+def test_print_is_believed_where_a_column_lasts_half_as_long_as_usual() -> None:
+    """Four columns of 1.25 s fill a sheet at 50 mm/s; the network takes them for 2.5 s at 25."""
+    network = np.array([0.003, 0.99, 0.007], np.float32)
+    speed = find_speed([_print(50.0, SPEEDS_MM_S, 0.99, 1.0)], (), network, 4, 62.5)
+    assert (speed.value, speed.how, [p.code for p in speed.problems]) == (50.0, "printed", ["speed-conflict"])
+    assert find_speed((), (), network, 4, 62.5).value == 25.0
+
+
 def test_several_pulses_of_one_height_stand_against_a_misread_print() -> None:
     """5 mm/mV was read at 0.79 where 10 is printed and four pulses are 10 mm high."""
     misread = [_print(5.0, GAINS_MM_MV, 0.88, 0.9)]

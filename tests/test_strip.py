@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
+from ecglift.models.passage import smoothed
 from ecglift.models.strip import COLUMNS_PER_PX, STRIP_PX, cut_strip, decode, follow
 from ecglift.sheet import Sheet
 
@@ -43,6 +44,27 @@ def test_decode_keeps_to_its_line_when_another_is_brighter_for_a_moment() -> Non
     logits[100, 90:94] = 1.0  # a letter, 156 px away, that the network believes in a little more than in the line
     got, _, _ = decode(logits, np.zeros(200, np.float32))
     assert np.abs(got - 256).max() < 1.0
+
+
+def test_among_strokes_of_which_any_may_be_meant_the_line_is_between_them() -> None:
+    """For 12 columns two heights are as likely as each other, 80 px apart, and nothing beside them tells."""
+    logits = _logits(np.full(200, 256.0))
+    logits[:, 94:106] = np.logaddexp(_logits(np.full(12, 216.0)), _logits(np.full(12, 296.0)))
+    got, sigma, _ = decode(logits, np.zeros(200, np.float32))
+    assert np.abs(got[96:104] - 256).max() < 12.0
+    assert (sigma[96:104] > 10).all()
+    assert np.abs(np.delete(got, np.s_[90:110]) - 256).max() < 0.1
+
+
+def test_neighbours_tell_which_of_two_strokes_is_meant() -> None:
+    """What is likelier in a single column is not, given that the line was elsewhere before and after."""
+    p = np.exp(_logits(np.full(80, 100.0)))
+    p[:, 40] = 0.3 * p[:, 40] + 0.7 * np.exp(_logits(np.array([300.0])))[:, 0]
+    p /= p.sum(axis=0)
+    held = smoothed(p)
+    assert held.shape == p.shape
+    assert held.sum(axis=0) == pytest.approx(1.0, abs=1e-4)
+    assert held[280:320, 40].sum() < 0.2 < p[280:320, 40].sum()
 
 
 def test_doubt_widens_sigma() -> None:

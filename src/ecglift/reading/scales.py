@@ -29,7 +29,10 @@ _LINE_MM: Final = 2.5
 _BESIDE_MM: Final = 60.0
 """Two gains are printed on one line that close to each other."""
 _COLUMN_S: Final[dict[int, tuple[float, ...]]] = {4: (2.5,), 2: (5.0, 2.5, 4.0), 1: (10.0, 5.0)}
-"""Seconds that a column usually shows, by the number of columns."""
+_WIDE_MM_S: Final = 50.0
+_HALF_ODDS: Final = 3.5
+"""Seconds that a column usually shows, by the number of columns; or half of them from that speed on, at which a sheet
+is too narrow for more, which costs the second, in nats: only print that is hardly misread outweighs it."""
 _COLUMN_ODDS: Final[dict[int, tuple[float, float]]] = {4: (8.0, 5.0), 2: (5.0, 3.5), 1: (4.0, 1.5)}
 """What an unusual length costs in nats per e-fold of length, and at the most: nobody prints four columns of 5 s, while
 a single row may have any length."""
@@ -79,9 +82,11 @@ def find_speed(
     if n_columns in _COLUMN_S and column_mm > 20:
         seconds = column_mm / speeds
         usual = np.array(_COLUMN_S[n_columns])
-        fit = np.abs(np.log(seconds[:, None] / usual[None])).min(axis=1)
+        fit = np.abs(np.log(seconds[:, None] / usual)).min(axis=1)
         steepness, most = _COLUMN_ODDS[n_columns]
-        weak += -np.minimum(steepness * fit, most)
+        cost = np.minimum(steepness * fit, most)
+        halves = steepness * np.abs(np.log(seconds[:, None] / (usual / 2))).min(axis=1) + _HALF_ODDS
+        weak += -np.where(speeds >= _WIDE_MM_S, np.minimum(cost, halves), cost)
     if pulses:
         width = float(np.median([p.width_mm for p in pulses]))
         # Not every device prints its pulse at the paper's speed.

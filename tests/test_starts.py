@@ -45,21 +45,23 @@ def test_columns_that_show_the_same_beats_start_together(together: bool, strip: 
     layout, traces = printed(together, strip)
     # Whatever was believed before, the lines are clearer.
     for before in (-2.0, 2.0):
-        starts = {round(p.start_s, 3) for p in find_starts(layout, traces, before).panels if not p.rhythm}
+        starts = {round(p.start_s, 3) for p in find_starts(layout, traces, before)[0].panels if not p.rhythm}
         assert starts == ({0.0} if together else {0.0, COLUMN_MM / 25.0})
 
 
 def test_without_lines_what_was_seen_before_decides() -> None:
     layout, _ = printed(together=False, strip=False)
-    assert find_starts(layout, (), 2.0) is layout
+    assert find_starts(layout, (), 2.0) == (layout, ())
     flat = tuple(
         Trace(r, np.arange(0.0, 240.0, 0.1), np.full(2400, np.nan), np.ones(2400), np.zeros(2400)) for r in range(6)
     )
-    assert find_starts(layout, flat, -2.0) is layout
+    assert find_starts(layout, flat, -2.0) == (layout, ())
+    assert [p.code for p in find_starts(layout, flat, -1.0)[1]] == ["starts-uncertain"]
+    assert {p.start_s for p in find_starts(layout, flat, 2.0)[0].panels} == {0.0}
 
 
 def test_a_column_that_was_read_as_beginning_at_once_is_moved_behind_the_first() -> None:
     layout, traces = printed(together=False, strip=True)
     early = replace(layout, panels=tuple(replace(p, start_s=0.0) for p in layout.panels))
-    late = [p.start_s for p in find_starts(early, traces).panels if p.column == 1]
+    late = [p.start_s for p in find_starts(early, traces)[0].panels if p.column == 1]
     assert late == pytest.approx([COLUMN_MM / 25.0] * 6)

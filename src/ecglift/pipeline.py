@@ -307,9 +307,11 @@ def _names(settings: Settings, reading: SheetReading, layout: Layout, traces: tu
 
     if reading.told:
         return Names(layout)
+    problems: tuple[Problem, ...] = ()
     if reading.together_log_odds is not None:
-        layout = find_starts(layout, traces, reading.together_log_odds)
-    return find_names(layout, traces, keep_order=settings.layout is not None)
+        layout, problems = find_starts(layout, traces, reading.together_log_odds)
+    names = find_names(layout, traces, keep_order=settings.layout is not None)
+    return replace(names, problems=(*problems, *names.problems))
 
 
 def _tempo(settings: Settings, reading: SheetReading, names: Names, traces: tuple[Trace, ...]) -> Tempo:

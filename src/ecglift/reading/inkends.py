@@ -33,6 +33,12 @@ _BAND_MM: Final = 0.6
 _DARKEST: Final = 3
 """The darkness at a place along the line: of so many of the darkest samples so near to it, since lines are steep."""
 
+_ASIDE_MM: Final = np.arange(1.2, 3.2, 0.25)
+"""How far above and below the line the paper is looked at for lines of the grid that cross it."""
+
+_DARK_LINE: Final = 0.4
+"""Part of the stroke's own contrast from which on such a line passes for the stroke."""
+
 _BEYOND_MM: Final = 0.35
 """An end is one where the stroke does not go on within so much."""
 
@@ -110,6 +116,21 @@ def _end(ink: NDArray[np.float32], read: RowRead, thought_mm: float, outward: in
     stroke, ground = float(np.median(dark[inside])), float(np.median(dark[beyond]))
     if stroke - ground < _CONTRAST:
         return None
+    # A line of the grid that crosses the stroke is seen above and below it, too.
+    aside = np.concatenate([-_ASIDE_MM, _ASIDE_MM])
+    crossing = np.median(_sampled(ink, read, x, y + aside[:, None]), axis=0)
+    excess = np.maximum(crossing - np.median(crossing), 0)
+    under = ground + np.where(excess > _DARK_LINE * (stroke - ground), excess, 0)
+    clear = stroke - under >= _CONTRAST
+    share = (dark - under) / np.maximum(stroke - under, _CONTRAST)
+    share = np.interp(u, u[clear], share[clear])
+    n = round(_BEYOND_MM / _STEP_MM)
+    over = share >= 0.5
+    for k in range(int(np.searchsorted(u, last - 1.0)), len(u) - n - 1):
+        if over[k] and not over[k + 1 : k + 1 + n].any():
+            part = (share[k] - 0.5) / (share[k] - share[k + 1])
+            return float(x[k] + outward * part * _STEP_MM)
+    return None
     half, n = (stroke + ground) / 2, round(_BEYOND_MM / _STEP_MM)
     over = dark >= half
     for k in range(int(np.searchsorted(u, last - 1.0)), len(u) - n - 1):

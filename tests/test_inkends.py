@@ -22,7 +22,7 @@ OFF = ((-0.15, 0.05), (0.1, -0.1), (0.0, 0.1), (0.15, -0.05), (-0.1, 0.0), (0.05
 """By how much the ink of six rows begins and ends beside where it should."""
 
 
-def _drawn(pieces: list[tuple[float, float]], joined_mm: float = 0.0) -> RowRead:
+def _drawn(pieces: list[tuple[float, float]], joined_mm: float = 0.0, grid_dark: float = 40.0) -> RowRead:
     """A row as the trace network sees it, on paper with a grid, whose pen goes over the pieces (first, last sample)."""
     scale = 8  # finer than the pixels, then averaged
     x = (np.arange(round(310 * PX_PER_MM) * scale) + 0.5) / (PX_PER_MM * scale) - 10.0
@@ -35,7 +35,7 @@ def _drawn(pieces: list[tuple[float, float]], joined_mm: float = 0.0) -> RowRead
         ink = np.maximum(ink, (np.hypot(rise, x - near) < PEN_MM / 2).astype(np.float32))
     ink = ink.reshape(96, scale, -1, scale).mean((1, 3))
     columns = np.arange(ink.shape[1]) / PX_PER_MM - 10.0
-    grid = np.where(np.abs(columns - np.round(columns)) < 0.07, 40.0, 0.0)[None, :]
+    grid = np.where(np.abs(columns - np.round(columns)) < 0.07, grid_dark, 0.0)[None, :]
     grey = 240.0 - np.maximum(grid, 200.0 * ink)
     # Centres of pixels: the first one's is half a pixel to the right of the picture's edge.
     half = 0.5 / PX_PER_MM
@@ -75,6 +75,12 @@ def test_both_ends_reach_out_by_the_same_part_of_the_pens_width(whole: RowRead) 
     assert (start + end) / 2 == pytest.approx(128.317 - SAMPLE_MM / 2, abs=0.01)
     assert 3.317 - start == pytest.approx(0.4 * PEN_MM, abs=0.05)
     assert pen_width_mm([whole]) == pytest.approx(PEN_MM, abs=0.08)
+
+
+def test_a_dark_line_of_the_grid_beside_an_end_is_not_ink() -> None:
+    """The line at 3 mm is darker than half the stroke, whose round end comes near to it."""
+    (pale, _), (dark, _) = (ink_ends(_drawn([(3.3, 253.2)], grid_dark=g), (3.3, 253.2))[0] for g in (40.0, 160.0))
+    assert dark == pytest.approx(pale, abs=0.05)
 
 
 def test_an_end_is_none_where_the_stroke_goes_on_or_the_picture_ends(whole: RowRead) -> None:

@@ -131,10 +131,3 @@ def _end(ink: NDArray[np.float32], read: RowRead, thought_mm: float, outward: in
             part = (share[k] - 0.5) / (share[k] - share[k + 1])
             return float(x[k] + outward * part * _STEP_MM)
     return None
-    half, n = (stroke + ground) / 2, round(_BEYOND_MM / _STEP_MM)
-    over = dark >= half
-    for k in range(int(np.searchsorted(u, last - 1.0)), len(u) - n - 1):
-        if over[k] and not over[k + 1 : k + 1 + n].any():
-            part = (dark[k] - half) / (dark[k] - dark[k + 1])
-            return float(x[k] + outward * part * _STEP_MM)
-    return None

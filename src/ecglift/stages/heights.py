@@ -38,10 +38,10 @@ _STRANGE_SPREAD: Final = 0.6
 """Share of hearts that are not like those, and their spread."""
 _CONTRADICTS: Final = 4.5
 _DOUBTED: Final = 2.5
-"""Nats by which the heights must prefer another gain for a person to be told: than one that is said, than the usual one
-that is assumed. A heart of low voltage reaches 3.8 at the sheet's true gain, a gain that is wrong by a factor of four
-5. One heart in forty is as tall or as flat as another gain would make it, and sheets that are printed at another one
-and do not say so are fewer: so the heights change nothing."""
+"""Nats by which the heights must prefer another gain for a person to be told: than one that is said, the first, and
+than the usual one that is assumed, the second. A heart of low voltage reaches 3.8 at the sheet's true gain, a gain that
+is wrong by a factor of four 5. One heart in forty is as tall or as flat as another gain would make it, and sheets that
+are printed at another one and do not say so are fewer: so the heights change nothing."""
 _LEAST_COLUMNS: Final = 160
 
 

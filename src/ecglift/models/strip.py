@@ -220,7 +220,8 @@ def line_of(
     inside = (row >= top) & (row < bottom)
     mass, y = _mass_and_middle(p * inside, row)
     sigma = np.sqrt(np.maximum((p * inside * (row - y) ** 2).sum(axis=0) / np.maximum(mass, 1e-12), 0))
-    for piece in pieces_around(mass < _DOUBTED):
+    # A path that keeps to the ink knows more than the chances do.
+    for piece in [] if isinstance(step_cost, np.ndarray) else pieces_around(mass < _DOUBTED):
         p[:, piece] = smoothed(p[:, piece])
         _, middle = _mass_and_middle(p[:, piece], row)
         held = (p[:, piece] * inside[:, piece]).sum(axis=0)

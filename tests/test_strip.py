@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from ecglift.models.passage import smoothed
+from ecglift.models.passage import posterior
 from ecglift.models.strip import COLUMNS_PER_PX, STRIP_PX, cut_strip, decode, follow
 from ecglift.sheet import Sheet
 
@@ -61,7 +61,7 @@ def test_neighbours_tell_which_of_two_strokes_is_meant() -> None:
     p = np.exp(_logits(np.full(80, 100.0)))
     p[:, 40] = 0.3 * p[:, 40] + 0.7 * np.exp(_logits(np.array([300.0])))[:, 0]
     p /= p.sum(axis=0)
-    held = smoothed(p)
+    held = posterior(p)
     assert held.shape == p.shape
     assert held.sum(axis=0) == pytest.approx(1.0, abs=1e-4)
     assert held[280:320, 40].sum() < 0.2 < p[280:320, 40].sum()

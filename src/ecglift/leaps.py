@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ecglift.models.strip import COLUMNS_PER_PX, line_of, pieces_around
+from ecglift.models.strip import COLUMNS_PER_PX, line_along, pieces_around
 from ecglift.pixels import darkest
 
 Floats = NDArray[np.float64]
@@ -54,7 +54,7 @@ def without_leaps(
     y_px, sigma_px = y_px.copy(), sigma_px.copy()
     for piece in pieces_around(leaps):
         cost = (_INK_COST + (_BLANK_COST - _INK_COST) * blank[:, columns[piece]]).astype(np.float32)
-        y_px[piece], sigma_px[piece] = line_of(log_p[:, piece], cost)
+        y_px[piece], sigma_px[piece] = line_along(log_p[:, piece], cost)
     return y_px, sigma_px
 
 

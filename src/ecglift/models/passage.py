@@ -17,15 +17,17 @@ _WEIGHT: Final = 0.7
 """Neighbouring columns are seen by one network in one picture: a column counts as that part of an independent one."""
 
 _STEP_COST: Final = 0.02
-"""Nats for a row that the line moves by between neighbouring columns; on 25 hard pages of other layouts 0.2 to 0.3 dB
-better than 0.06 or a weight of 1."""
+"""Nats for a row that the line moves by between neighbouring columns. 25 hard pages of other layouts read 16.4 dB with
+these two, 16.3 with 0.03, 16.1 with 0.06 and a weight of a half, 15.9 by the best path alone."""
 
 _LEAST: Final = 1e-3
 _FLOOR: Final = 1e-6
-"""Smaller chances are the network's noise, which adds up over the rows; a line may be anywhere with the second."""
+_TINY: Final = 1e-12
+"""Smaller chances are the network's noise, which adds up over the rows; a line may be anywhere with the second. The
+third keeps a divisor from naught."""
 
 
-def smoothed(p: Chances) -> Chances:
+def posterior(p: Chances) -> Chances:
     """``p`` (rows, columns), each column's chances, given those of its neighbours; of pairs of rows and columns, with
     the detail of ``p`` inside them. ``rows`` is even."""
     rows, columns = p.shape
@@ -43,6 +45,6 @@ def smoothed(p: Chances) -> Chances:
     for k in range(n - 2, -1, -1):
         step = moves @ (after[k + 1] * seen[k + 1])
         after[k] = step / step.max()
-    change = (before * seen * after).T / (pairs + _FLOOR**2)
+    change = (before * seen * after).T / (pairs + _TINY)
     out = even * change.repeat(2, axis=0).repeat(2, axis=1)
     return np.asarray((out / np.maximum(out.sum(axis=0), 1e-30))[:, :columns], np.float32)

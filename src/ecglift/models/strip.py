@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, find_objects, label
 
-from ecglift.models.passage import smoothed
+from ecglift.models.passage import posterior
 from ecglift.sheet import SHEET_PX_PER_MM, Sheet
 
 STRIP_PX: Final = 512
@@ -211,26 +211,39 @@ def decode(
 
 
 def line_of(
-    log_p: NDArray[np.float32], step_cost: float | NDArray[np.float32] = _STEP_COST
+    log_p: NDArray[np.float32], step_cost: float = _STEP_COST
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(y, sigma), each (columns,) px, of log-probabilities (STRIP_PX, columns): see :func:`decode`, :func:`follow`."""
+    """(y, sigma), each (columns,) px, of log-probabilities (STRIP_PX, columns): see :func:`decode`."""
+    y, sigma, mass, inside = _along(log_p, step_cost)
+    row = np.arange(log_p.shape[0], dtype=np.float32)[:, None]
+    for piece in pieces_around(mass < _DOUBTED):
+        p = posterior(np.exp(log_p[:, piece]))
+        held = (p * inside[:, piece]).sum(axis=0)
+        y[piece] += np.clip(2 - 2 * held / _KNOWN, 0, 1) * ((p * row).sum(axis=0) - y[piece])
+    return y.astype(float), sigma
+
+
+def line_along(
+    log_p: NDArray[np.float32], step_cost: NDArray[np.float32]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The same on the best path alone: one that keeps to the ink, by what a step costs at each place (STRIP_PX,
+    columns), knows more than the columns together."""
+    y, sigma, _, _ = _along(log_p, step_cost)
+    return y.astype(float), sigma
+
+
+def _along(
+    log_p: NDArray[np.float32], step_cost: float | NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float32], NDArray[np.bool_]]:
+    """(y, sigma, mass, inside) of the piece of each column's distribution that the best path runs through: its middle,
+    its spread and what it holds, each (columns,), and where it is, (STRIP_PX, columns)."""
     p = np.exp(log_p)
     top, bottom = _lobe(p, _followed(log_p, step_cost))
     row = np.arange(log_p.shape[0], dtype=np.float32)[:, None]
     inside = (row >= top) & (row < bottom)
-    mass, y = _mass_and_middle(p * inside, row)
-    sigma = np.sqrt(np.maximum((p * inside * (row - y) ** 2).sum(axis=0) / np.maximum(mass, 1e-12), 0))
-    # A path that keeps to the ink knows more than the chances do.
-    for piece in [] if isinstance(step_cost, np.ndarray) else pieces_around(mass < _DOUBTED):
-        p[:, piece] = smoothed(p[:, piece])
-        _, middle = _mass_and_middle(p[:, piece], row)
-        held = (p[:, piece] * inside[:, piece]).sum(axis=0)
-        y[piece] += np.clip(2 - 2 * held / _KNOWN, 0, 1) * (middle - y[piece])
-    # Mass outside the window is doubt about which line is meant: it widens sigma as a second, distant answer would.
-    return y.astype(float), (sigma + 20.0 * np.clip(1 - mass, 0, 1)).astype(float)
-
-
-def _mass_and_middle(p: NDArray[np.float32], row: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
-    """Sum and expected row, each (columns,), of the chances ``p``."""
+    p *= inside
     mass = p.sum(axis=0)
-    return mass, (p * row).sum(axis=0) / np.maximum(mass, 1e-12)
+    y = (p * row).sum(axis=0) / np.maximum(mass, 1e-12)
+    sigma = np.sqrt(np.maximum((p * (row - y) ** 2).sum(axis=0) / np.maximum(mass, 1e-12), 0))
+    # Mass outside the window is doubt about which line is meant: it widens sigma as a second, distant answer would.
+    return y, (sigma + 20.0 * np.clip(1 - mass, 0, 1)).astype(float), mass, inside

@@ -33,7 +33,7 @@ _BAND_MM: Final = 0.6
 _DARKEST: Final = 3
 """The darkness at a place along the line: of so many of the darkest samples so near to it, since lines are steep."""
 
-_ASIDE_MM: Final = np.arange(1.2, 3.2, 0.25)
+_ASIDE_MM: Final = np.outer([-1.0, 1.0], np.arange(1.2, 3.2, 0.25)).reshape(-1, 1)
 """How far above and below the line the paper is looked at for lines of the grid that cross it."""
 
 _DARK_LINE: Final = 0.4
@@ -117,8 +117,7 @@ def _end(ink: NDArray[np.float32], read: RowRead, thought_mm: float, outward: in
     if stroke - ground < _CONTRAST:
         return None
     # A line of the grid that crosses the stroke is seen above and below it, too.
-    aside = np.concatenate([-_ASIDE_MM, _ASIDE_MM])
-    crossing = np.median(_sampled(ink, read, x, y + aside[:, None]), axis=0)
+    crossing = np.median(_sampled(ink, read, x, y + _ASIDE_MM), axis=0)
     excess = np.maximum(crossing - np.median(crossing), 0)
     under = ground + np.where(excess > _DARK_LINE * (stroke - ground), excess, 0)
     clear = stroke - under >= _CONTRAST

@@ -52,10 +52,6 @@ class Scale:
     log_odds: tuple[float, ...] = ()
 
 
-def _odds(network: NDArray[np.float32], weight: float) -> NDArray[np.float64]:
-    return np.asarray(weight * np.log(np.maximum(network.astype(float), 1e-2)))
-
-
 def _printed(scales: Sequence[PrintedScale], usual: tuple[float, ...]) -> tuple[float, float] | None:
     """(value, chance) that is printed, or None."""
     sure = [s for s in scales if s.chest < 0.5 and s.sure > _LEGIBLE]
@@ -78,7 +74,7 @@ def find_speed(
         return Scale(given, "given")
     speeds = np.array(SPEEDS_MM_S)
     # The network finds nearly every sheet to be one at 25 mm/s.
-    weak = _odds(np.maximum(network, 0.1), 0.3) + np.log([0.05, 0.87, 0.08])
+    weak = 0.3 * np.log(np.maximum(network.astype(float), 0.1)) + np.log([0.05, 0.87, 0.08])
     if n_columns in _COLUMN_S and column_mm > 20:
         seconds = column_mm / speeds
         usual = np.array(_COLUMN_S[n_columns])

@@ -111,8 +111,8 @@ def aligned(layout: Layout, reads: Sequence[RowRead], fs_hz: float, pulses: Sequ
         before.append(old)
         after.append(ink.columns(old, max(most, _LEAST_STEPS) * _STEP_S * layout.speed_mm_s))
     changed: dict[Panel, Panel] = {}
-    for k, rows in enumerate(groups):
-        fitted = after[k] or _with_others(before[k], before, after)
+    for rows, old, new in zip(groups, before, after, strict=True):
+        fitted = new or _with_others(old, before, after)
         for one in rows:
             for panel, (x0, x1) in zip(one.row, fitted, strict=True):
                 start_s = panel.start_s * (x1 - x0) / (panel.x1_mm - panel.x0_mm)
@@ -121,11 +121,13 @@ def aligned(layout: Layout, reads: Sequence[RowRead], fs_hz: float, pulses: Sequ
 
 
 def _with_others(own: Spans, before: Sequence[Spans], after: Sequence[Spans | None]) -> Spans:
-    """``own`` columns of rows whose ink says nothing, or, of one panel, moved with other rows' that began where it
-    does: a strip under columns with gaps begins with the first of them, wherever it ends."""
-    (x0, _), (_, x1) = own[0], own[-1]
+    """``own`` columns of rows whose ink says nothing; a single one moves with other rows' that began where it does: a
+    strip under columns with gaps begins with the first of them, wherever it ends."""
+    if len(own) > 1:
+        return own
+    ((x0, x1),) = own
     for old, new in zip(before, after, strict=True):
-        if len(own) == 1 and new is not None and abs(old[0][0] - x0) < _TOGETHER_MM:
+        if new is not None and abs(old[0][0] - x0) < _TOGETHER_MM:
             begin = new[0][0]
             together = abs(old[-1][1] - x1) < _TOGETHER_MM
             return [(begin, new[-1][1] if together else x1 + begin - x0)]

@@ -54,14 +54,18 @@ def find_starts(layout: Layout, traces: tuple[Trace, ...], log_odds: float = 0.0
         strips = [p.row for p in layout.panels if p.rhythm and p.row in by_row]
         log_odds = log_odds + _lines_say(pairs, strips, by_row, width_mm)
     together = log_odds > 0
-    said = "are taken to show the same seconds" if together else "are taken to follow each other"
-    message = f"two columns {said}, which their beats hardly tell from the other; compare the page, or its other prints"
-    problems = (Problem("starts-uncertain", STAGE, message),) if abs(log_odds) < _HARDLY else ()
+    problems = (_doubt(together),) if abs(log_odds) < _HARDLY else ()
     length_s = float(np.median([p.x1_mm - p.x0_mm for row in pairs for p in row])) / layout.speed_mm_s
     starts = {p.start_s for row in pairs for p in row}
     if together == (len(starts) == 1):
         return layout, problems
     return replace(layout, panels=tuple(_begun(p, together, length_s) for p in layout.panels)), problems
+
+
+def _doubt(together: bool) -> Problem:
+    taken = "show the same seconds" if together else "follow each other"
+    text = f"two columns are taken to {taken}, which their beats hardly tell from the other; compare the page"
+    return Problem("starts-uncertain", STAGE, f"{text}, or its other prints")
 
 
 def _begun(panel: Panel, together: bool, length_s: float) -> Panel:

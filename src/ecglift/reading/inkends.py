@@ -36,8 +36,9 @@ _DARKEST: Final = 3
 _ASIDE_MM: Final = np.outer([-1.0, 1.0], np.arange(1.2, 3.2, 0.25)).reshape(-1, 1)
 """How far above and below the line the paper is looked at for lines of the grid that cross it."""
 
-_DARK_LINE: Final = 0.4
-"""Part of the stroke's own contrast from which on such a line passes for the stroke."""
+_DARK_LINE: Final = 0.55
+"""Part of the stroke's own contrast from which on such a line passes for the stroke: a little more than the half by
+which an end is told, since what is looked at aside is blurred."""
 
 _BEYOND_MM: Final = 0.35
 """An end is one where the stroke does not go on within so much."""

@@ -276,7 +276,8 @@ class _Ink:
         while (fit := even_columns(known)) is not None:
             start, pitch, length, off = fit
             if off.max() < _ALIKE_MM:
-                return start, length, pitch
+                # Bars and letters may look like a gap: then columns as long as the others would overlap.
+                return (start, length, pitch) if pitch - length > min(gaps) / 2 else None
             known.pop(int(off.argmax()))
         return None
 

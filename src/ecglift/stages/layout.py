@@ -16,6 +16,7 @@ from ecglift.models.sheetmap import LABELS, TEMPLATE_NAMES, SheetMap, read
 from ecglift.models.words import NAMES, read_words
 from ecglift.paper import TEMPLATES, Layout, Panel, Template
 from ecglift.problem import Problem, fail
+from ecglift.reading.bars import Bar, find_bars
 from ecglift.reading.columns import Columns, extents, fit_columns, together
 from ecglift.reading.hypotheses import (
     CUSTOM,
@@ -119,17 +120,18 @@ class SheetReading:
     ``layout``: in the millimetres of the upright sheet. ``quarter_turns``: 0 to 3, how often the sheet had to be
     turned clockwise to stand upright (:func:`ecglift.reading.turn.turn_sheet` does it, and ``turn_map`` the same with
     its map).
-    ``pulses``: the calibration pulses seen. ``hypotheses``: name and probability of the best arrangements. ``told``: a
-    person has set the names, and nothing that the lines show changes them any more. ``speed_log_odds``: as in
-    :class:`ecglift.reading.scales.Scale`. ``together_log_odds``: of two columns showing the same seconds, by the sheet
-    network; None where the starts are known. ``upright_log_odds``: of its standing upright as it was turned against its
-    standing on its head then, None where the names were read.
+    ``pulses``: the calibration pulses seen; ``bars``: those between columns. ``hypotheses``: name and probability of
+    the best arrangements. ``told``: a person has set the names, and nothing that the lines show changes them any more.
+    ``speed_log_odds``: as in :class:`ecglift.reading.scales.Scale`. ``together_log_odds``: of two columns showing the
+    same seconds, by the sheet network; None where the starts are known. ``upright_log_odds``: of its standing upright
+    as it was turned against its standing on its head then, None where the names were read.
     """
 
     layout: Layout
     quarter_turns: int = 0
     problems: tuple[Problem, ...] = ()
     pulses: tuple[Pulse, ...] = ()
+    bars: tuple[Bar, ...] = ()
     hypotheses: tuple[tuple[str, float], ...] = ()
     told: bool = False
     speed_log_odds: tuple[float, ...] = ()
@@ -146,12 +148,14 @@ def find_layout(sheet: Sheet, settings: LayoutSettings | None = None) -> SheetRe
         other = _upright(_in_grey(sheet), settings)
         if not _custom(other, settings) and _score(other) > _score(look):
             look = other
-    pulses = measured(turn_sheet(sheet, look.turns), find_pulses(look.answer))
+    upright = turn_sheet(sheet, look.turns)
+    pulses = measured(upright, find_pulses(look.answer))
     reading = interpret(look.answer, look.words, settings, pulses, look.arranged)
     unread = {"leads-unread", "leads-assumed"} & {p.code for p in reading.problems}
     if unread and float(look.answer.weights("turn")[_MIRRORED]) > 0.8:
         raise fail("mirrored", STAGE, "the picture is a mirror image; mirror it back and try again")
-    return replace(reading, quarter_turns=look.turns, upright_log_odds=look.upright_log_odds)
+    bars = find_bars(look.answer, upright)
+    return replace(reading, quarter_turns=look.turns, bars=bars, upright_log_odds=look.upright_log_odds)
 
 
 @dataclass(frozen=True)
@@ -258,7 +262,7 @@ def interpret(
         0,
         problems,
         pulses,
-        names,
+        hypotheses=names,
         speed_log_odds=speed.log_odds,
         together_log_odds=together_log_odds,
     )

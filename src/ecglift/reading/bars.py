@@ -7,6 +7,7 @@ most bars stand on, are seen 5 mm beside them, too.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import cv2
@@ -23,6 +24,9 @@ _CHANCE: Final = 0.4
 _LEAST_MM: Final = 2.0
 _WIDEST_MM: Final = 3.0
 """A bar is where the network sees one with the first chance, at least as tall and at most as wide as is said."""
+
+_PART_MM: Final = 12.0
+"""One that goes down through several rows is looked at in parts so tall."""
 
 _STEP_MM: Final = 1 / 32
 _DOWN_MM: Final = 1 / 8
@@ -50,8 +54,8 @@ crosses a bar leans."""
 
 @dataclass(frozen=True)
 class Bar:
-    """A stroke between two columns: its middle ``x_mm``, and from where to where the network sees it, ``top_mm`` to
-    ``bottom_mm``."""
+    """A stroke between two columns, or a part of a tall one: its middle ``x_mm``, and from where to where the network
+    sees it, ``top_mm`` to ``bottom_mm``."""
 
     x_mm: float
     top_mm: float
@@ -70,9 +74,11 @@ def find_bars(answer: SheetMap, sheet: Sheet) -> tuple[Bar, ...]:
         weight = np.where(pieces[rows, columns] == k, chance[rows, columns], 0).sum(axis=0)
         x_mm = answer.left_mm + float(np.average(np.arange(columns.start, columns.stop), weights=weight))
         top, bottom = answer.top_mm + rows.start - CELL_MM / 2, answer.top_mm + rows.stop - CELL_MM / 2
-        middle = _middle(sheet, x_mm, top + _TRIMMED_MM, bottom - _TRIMMED_MM)
-        if middle is not None:
-            out.append(Bar(middle, top, bottom))
+        parts = np.linspace(top, bottom, max(int(height / _PART_MM), 1) + 1)
+        for upper, lower in pairwise(parts.tolist()):
+            middle = _middle(sheet, x_mm, upper + _TRIMMED_MM, lower - _TRIMMED_MM)
+            if middle is not None:
+                out.append(Bar(middle, upper, lower))
     return tuple(out)
 
 

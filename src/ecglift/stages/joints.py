@@ -20,12 +20,13 @@ _NEAR_MM: Final = 1.5
 _BESIDE_MM: Final = 12.0
 """A bar parts columns that are thought to meet so near to it, on rows that are so near to where it stands or above."""
 
-_SEVERAL: Final = 2
 _LEAST_BARS: Final = 3
 _AGREE_MM: Final = 0.05
 _MOST_AGREE: Final = 0.6
-"""A column begins at the first number of bars or more; the second, and that share of all, must stand where evenly
-spaced columns begin, to so many mm."""
+"""So many bars, and that share of all, must stand where evenly spaced columns begin, to the second."""
+
+_SEVERAL: Final = 2
+"""So many bars of a column may tell how far it is from another, and of a row where this begins beside other rows."""
 
 _BETTER: Final = 0.5
 _PITCH_MM: Final = 0.02
@@ -39,72 +40,106 @@ _GAP_MM: Final = 3.0
 """Columns last whole multiples of the first, seldom more than the second off; with a pitch of no such length they have
 gaps of up to the third between them, or last as long."""
 
+_SKEW_MM: Final = 0.1
+"""Rows begin one under the other unless the uppermost and the lowest are so far apart."""
+
 _ON_LINE_MM: Final = 0.03
 """Columns that begin this near to a heavy line of the grid begin on it."""
+
+Joint = tuple[int, float, float]
+"""The number of a column, and where the bar stands at which it begins, mm: x and y."""
 
 
 @dataclass(frozen=True)
 class _Columns:
-    """Where the first of evenly spaced columns begins, how far they are apart, and how long they are, mm."""
+    """Where the first of evenly spaced columns begins at the top of the sheet, how far they are apart, and how long
+    they are, mm; ``lean``: by how much more to the right they begin a millimetre further down."""
 
     start_mm: float
     pitch_mm: float
     length_mm: float
+    lean: float = 0.0
+
+    def begins_mm(self, k: int, y_mm: float) -> float:
+        """Where the column number ``k`` begins at the height ``y_mm``."""
+        return self.start_mm + k * self.pitch_mm + self.lean * y_mm
 
     def panel(self, panel: Panel, k: int) -> Panel:
         """``panel`` as the column number ``k``; what it shows begins as much later as columns are longer."""
-        x0 = self.start_mm + k * self.pitch_mm
+        x0 = self.begins_mm(k, panel.baseline_mm)
         start_s = panel.start_s * self.length_mm / (panel.x1_mm - panel.x0_mm)
         return replace(panel, x0_mm=x0, x1_mm=x0 + self.length_mm, start_s=start_s)
 
 
 def at_bars(layout: Layout, bars: Sequence[Bar]) -> Layout:
     """``layout`` with its columns moved, and made longer or shorter together, to where ``bars`` part them; as it was
-    where too few do, or do not agree. Rows of one panel follow the columns that they begin and end with."""
+    where too few do, or do not agree. Each row begins where its own bars say, if it has several: a sheet may be skew
+    or wavy. Rows of one panel follow the columns that they begin and end with."""
     changed: dict[Panel, Panel] = {}
     rows = layout.rows()
     for n in {len(row) for row in rows if len(row) > 1}:
         alike = [row for row in rows if len(row) == n]
-        columns = _parted(alike, bars, _STEP_S * layout.speed_mm_s)
+        joints = [_joints(row, bars) for row in alike]
+        columns = _parted(alike, sorted(set().union(*joints)), _STEP_S * layout.speed_mm_s)
         if columns is None:
             continue
-        for row in alike:
-            changed |= {panel: columns.panel(panel, k) for k, panel in enumerate(row)}
-        before = alike[0]
+        for row, own in zip(alike, joints, strict=True):
+            placed = _of_row(columns, own)
+            changed |= {panel: placed.panel(panel, k) for k, panel in enumerate(row)}
         for (strip,) in (row for row in rows if len(row) == 1):
-            begins, ends = (
-                abs(a - b) < _NEAR_MM for a, b in ((strip.x0_mm, before[0].x0_mm), (strip.x1_mm, before[-1].x1_mm))
-            )
-            if begins:
-                x0 = strip.x0_mm + columns.start_mm - before[0].x0_mm
-                x1 = changed[before[-1]].x1_mm if ends else strip.x1_mm + x0 - strip.x0_mm
-                changed[strip] = replace(strip, x0_mm=x0, x1_mm=x1)
+            first, last = (panel for panel in (alike[-1][0], alike[-1][-1]))
+            if abs(strip.x0_mm - first.x0_mm) < _NEAR_MM:
+                as_first = columns.panel(replace(first, baseline_mm=strip.baseline_mm), 0)
+                as_last = columns.panel(replace(last, baseline_mm=strip.baseline_mm), n - 1)
+                x0 = strip.x0_mm + as_first.x0_mm - first.x0_mm
+                ends = abs(strip.x1_mm - last.x1_mm) < _NEAR_MM
+                changed[strip] = replace(
+                    strip, x0_mm=x0, x1_mm=as_last.x1_mm if ends else strip.x1_mm + x0 - strip.x0_mm
+                )
     return replace(layout, panels=tuple(changed.get(panel, panel) for panel in layout.panels))
 
 
-def _parted(rows: Sequence[tuple[Panel, ...]], bars: Sequence[Bar], step_mm: float) -> _Columns | None:
-    """The columns of ``rows``, which have the same number, as ``bars`` part them; None where these do not tell."""
-    near = {(k, bar) for row in rows for k, panel in enumerate(row) if (bar := _bar_at(panel, bars)) is not None}
-    column, x = np.array([k for k, _ in near], int), np.array([bar.x_mm for _, bar in near], float)
-    enough = np.array([(column == k).sum() >= _SEVERAL for k in column], np.bool_)
-    column, x = column[enough], x[enough]
-    if len(x) < _LEAST_BARS:
+def _joints(row: tuple[Panel, ...], bars: Sequence[Bar]) -> set[Joint]:
+    """The row's columns that begin at bars."""
+    near = ((k, bar) for k, panel in enumerate(row) if (bar := _bar_at(panel, bars)) is not None)
+    return {(k, bar.x_mm, (bar.top_mm + bar.bottom_mm) / 2) for k, bar in near}
+
+
+def _of_row(columns: _Columns, joints: set[Joint]) -> _Columns:
+    """``columns`` as they stand on a row with ``joints`` of its own."""
+    off = np.array([x - columns.begins_mm(k, y) for k, x, y in joints])
+    agree = _agree(off)
+    if agree.sum() < max(_SEVERAL, _MOST_AGREE * len(off)) or abs(off[agree].mean()) < _ON_LINE_MM:
+        return columns
+    return replace(columns, start_mm=columns.start_mm + float(off[agree].mean()))
+
+
+def _parted(rows: Sequence[tuple[Panel, ...]], joints: Sequence[Joint], step_mm: float) -> _Columns | None:
+    """The columns of ``rows``, which have the same number and begin at ``joints``; None where these do not tell."""
+    if len(joints) < _LEAST_BARS:
         return None
+    column, x, y = (np.array(values, float) for values in zip(*joints, strict=True))
     starts = np.median([[panel.x0_mm for panel in row] for row in rows], axis=0)
     lengths = np.median([[panel.x1_mm - panel.x0_mm for panel in row] for row in rows], axis=0)
     start, pitch, length = float(starts[0]), float(np.median(np.diff(starts))), float(np.median(lengths))
-    touching = abs(pitch - length) < _WHOLE_MM
+    touching, whole = abs(pitch - length) < _WHOLE_MM, _is_whole(pitch, step_mm)
     off = x - start - pitch * column
-    slope = _slope(column, off)
-    spread, straight = (float(np.abs(rest - np.median(rest)).mean()) for rest in (off, off - slope * column))
-    whole = _is_whole(pitch, step_mm)
-    if abs(slope) > (_WHOLE_PITCH_MM if whole else _PITCH_MM) and straight < _BETTER * spread:
+    lean = _slope(y, off, column)
+    if abs(lean) * float(np.ptp(y)) > _SKEW_MM and _spread(off - lean * y) < _BETTER * _spread(off):
+        off = off - lean * y
+    else:
+        lean = 0.0
+    several = np.array([(column == k).sum() >= _SEVERAL for k in column], np.bool_)
+    slope = _slope(column[several], off[several])
+    if abs(slope) > (_WHOLE_PITCH_MM if whole else _PITCH_MM) and _spread(off - slope * column) < _BETTER * _spread(
+        off
+    ):
         pitch, off = pitch + slope, off - slope * column
     elif touching and not whole and len(set(column)) == 1:
         # Only one joint is seen: the columns before it begin where they were thought to.
         pitch += float(np.median(off)) / max(int(column[0]), 1)
-        off = x - start - pitch * column
-    agree: NDArray[np.bool_] = np.abs(off - np.median(off)) < _AGREE_MM
+        off = x - start - pitch * column - lean * y
+    agree = _agree(off)
     if agree.sum() < max(_LEAST_BARS, _MOST_AGREE * len(x)):
         return None
     start += float(off[agree].mean())
@@ -112,7 +147,16 @@ def _parted(rows: Sequence[tuple[Panel, ...]], bars: Sequence[Bar], step_mm: flo
     if touching:
         shorter = step_mm * np.floor(pitch / step_mm)
         length = float(shorter) if not _is_whole(pitch, step_mm) and pitch - shorter < _GAP_MM else pitch
-    return _Columns(line if abs(start - line) < _ON_LINE_MM else start, pitch, length)
+    return _Columns(line if not lean and abs(start - line) < _ON_LINE_MM else start, pitch, length, lean)
+
+
+def _agree(off: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """(n,) which of so many offsets are about as large as most."""
+    return np.abs(off - np.median(off)) < _AGREE_MM if len(off) else np.zeros(0, np.bool_)
+
+
+def _spread(off: NDArray[np.float64]) -> float:
+    return float(np.abs(off - np.median(off)).mean())
 
 
 def _bar_at(panel: Panel, bars: Sequence[Bar]) -> Bar | None:
@@ -129,8 +173,9 @@ def _is_whole(length_mm: float, step_mm: float) -> bool:
     return abs(length_mm - step_mm * round(length_mm / step_mm)) < _WHOLE_MM
 
 
-def _slope(column: NDArray[np.int64], off: NDArray[np.float64]) -> float:
-    """The median of all slopes between places of different columns, 0 without any."""
-    apart = column[:, None] - column
-    slopes = (off[:, None] - off)[apart > 0] / apart[apart > 0]
+def _slope(x: NDArray[np.float64], y: NDArray[np.float64], group: NDArray[np.float64] | None = None) -> float:
+    """The median of the slopes between all points, or those of the same ``group``, with different x; 0 without any."""
+    apart = x[:, None] - x
+    pairs = apart > 0 if group is None else (apart > 0) & (group[:, None] == group)
+    slopes = (y[:, None] - y)[pairs] / apart[pairs]
     return float(np.median(slopes)) if len(slopes) else 0.0

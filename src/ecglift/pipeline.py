@@ -241,9 +241,8 @@ def _grid_from_print(settings: Settings, page: SourcePage) -> Grid | None:
     def read(page_map: PageMap, bounds: Box) -> Marks:
         reading = find_layout(rectify(page.image, page_map, bounds), told)
         named = sum(p.confidence > 0.5 for p in reading.layout.panels) / len(reading.layout.panels)
-        return Marks(
-            reading.layout, reading.pulses, 0.0 if "leads-unread" in {p.code for p in reading.problems} else named
-        )
+        unread = "leads-unread" in {p.code for p in reading.problems}
+        return Marks(reading.layout, reading.pulses, 0.0 if unread else named, reading.bars)
 
     try:
         printed = find_scale(page.image, read)

@@ -30,18 +30,18 @@ _SEVERAL: Final = 2
 
 _BETTER: Final = 0.5
 _PITCH_MM: Final = 0.02
-_WHOLE_PITCH_MM: Final = 0.1
-"""Columns are as far apart as they were thought to be unless bars are off by that part only with another pitch, which
-differs by the second, or by the third from one of whole steps."""
+_WHOLE_PITCH_MM: Final = 0.03
+_SKEW_MM: Final = 0.1
+"""Columns are as far apart as they were thought to be, and begin one under the other, unless bars are off by that part
+only with another pitch or a lean: one that differs by the second, or by the third from one of whole steps, and one by
+which the uppermost bar stands so far beside the lowest."""
 
 _STEP_S: Final = 0.25
 _WHOLE_MM: Final = 0.05
 _GAP_MM: Final = 3.0
+_SCALE_MM: Final = 0.5
 """Columns last whole multiples of the first, seldom more than the second off; with a pitch of no such length they have
-gaps of up to the third between them, or last as long."""
-
-_SKEW_MM: Final = 0.1
-"""Rows begin one under the other unless the uppermost and the lowest are so far apart."""
+gaps of up to the third between them, or last as long. A length that differs by less than the fourth is the same."""
 
 _ON_LINE_MM: Final = 0.03
 """Columns that begin this near to a heavy line of the grid begin on it."""
@@ -64,10 +64,15 @@ class _Columns:
         """Where the column number ``k`` begins at the height ``y_mm``."""
         return self.start_mm + k * self.pitch_mm + self.lean * y_mm
 
-    def panel(self, panel: Panel, k: int) -> Panel:
-        """``panel`` as the column number ``k``; what it shows begins as much later as columns are longer."""
-        x0 = self.begins_mm(k, panel.baseline_mm)
-        start_s = panel.start_s * self.length_mm / (panel.x1_mm - panel.x0_mm)
+    def panel(self, panel: Panel, k: int, speed_mm_s: float) -> Panel:
+        """``panel`` as the column number ``k``. It is the sheet's scale that is a little off where it lasted whole
+        steps: then it still begins when it did, but for the half of what it is shorter now; else it begins as much
+        later as columns are longer."""
+        x0, before = self.begins_mm(k, panel.baseline_mm), panel.x1_mm - panel.x0_mm
+        if panel.start_s and _is_whole(before, _STEP_S * speed_mm_s) and abs(self.length_mm - before) < _SCALE_MM:
+            start_s = panel.start_s + (before - self.length_mm) / 2 / speed_mm_s
+        else:
+            start_s = panel.start_s * self.length_mm / before
         return replace(panel, x0_mm=x0, x1_mm=x0 + self.length_mm, start_s=start_s)
 
 
@@ -85,18 +90,28 @@ def at_bars(layout: Layout, bars: Sequence[Bar]) -> Layout:
             continue
         for row, own in zip(alike, joints, strict=True):
             placed = _of_row(columns, own)
-            changed |= {panel: placed.panel(panel, k) for k, panel in enumerate(row)}
+            changed |= {panel: placed.panel(panel, k, layout.speed_mm_s) for k, panel in enumerate(row)}
         for (strip,) in (row for row in rows if len(row) == 1):
             first, last = (panel for panel in (alike[-1][0], alike[-1][-1]))
             if abs(strip.x0_mm - first.x0_mm) < _NEAR_MM:
-                as_first = columns.panel(replace(first, baseline_mm=strip.baseline_mm), 0)
-                as_last = columns.panel(replace(last, baseline_mm=strip.baseline_mm), n - 1)
+                as_first = columns.panel(replace(first, baseline_mm=strip.baseline_mm), 0, layout.speed_mm_s)
+                as_last = columns.panel(replace(last, baseline_mm=strip.baseline_mm), n - 1, layout.speed_mm_s)
                 x0 = strip.x0_mm + as_first.x0_mm - first.x0_mm
                 ends = abs(strip.x1_mm - last.x1_mm) < _NEAR_MM
                 changed[strip] = replace(
                     strip, x0_mm=x0, x1_mm=as_last.x1_mm if ends else strip.x1_mm + x0 - strip.x0_mm
                 )
     return replace(layout, panels=tuple(changed.get(panel, panel) for panel in layout.panels))
+
+
+def by_bars(layout: Layout, bars: Sequence[Bar]) -> tuple[float, float] | None:
+    """How far apart, mm, the columns of the longest rows begin by ``bars``, and by how much more to the right a
+    millimetre further down; None where too few bars tell, or they do not agree."""
+    most = max(len(row) for row in layout.rows())
+    rows = [row for row in layout.rows() if len(row) == most > 1]
+    joints = set().union(*(_joints(row, bars) for row in rows))
+    columns = _parted(rows, sorted(joints), _STEP_S * layout.speed_mm_s, upright=False)
+    return None if columns is None else (columns.pitch_mm, columns.lean)
 
 
 def _joints(row: tuple[Panel, ...], bars: Sequence[Bar]) -> set[Joint]:
@@ -114,8 +129,11 @@ def _of_row(columns: _Columns, joints: set[Joint]) -> _Columns:
     return replace(columns, start_mm=columns.start_mm + float(off[agree].mean()))
 
 
-def _parted(rows: Sequence[tuple[Panel, ...]], joints: Sequence[Joint], step_mm: float) -> _Columns | None:
-    """The columns of ``rows``, which have the same number and begin at ``joints``; None where these do not tell."""
+def _parted(
+    rows: Sequence[tuple[Panel, ...]], joints: Sequence[Joint], step_mm: float, upright: bool = True
+) -> _Columns | None:
+    """The columns of ``rows``, which have the same number and begin at ``joints``; None where these do not tell.
+    ``upright``: unless it is plain that they do not, they begin one under the other and as far apart as was thought."""
     if len(joints) < _LEAST_BARS:
         return None
     column, x, y = (np.array(values, float) for values in zip(*joints, strict=True))
@@ -124,21 +142,21 @@ def _parted(rows: Sequence[tuple[Panel, ...]], joints: Sequence[Joint], step_mm:
     start, pitch, length = float(starts[0]), float(np.median(np.diff(starts))), float(np.median(lengths))
     touching, whole = abs(pitch - length) < _WHOLE_MM, _is_whole(pitch, step_mm)
     off = x - start - pitch * column
-    lean = _slope(y, off, column)
-    if abs(lean) * float(np.ptp(y)) > _SKEW_MM and _spread(off - lean * y) < _BETTER * _spread(off):
-        off = off - lean * y
-    else:
-        lean = 0.0
     several = np.array([(column == k).sum() >= _SEVERAL for k in column], np.bool_)
-    slope = _slope(column[several], off[several])
-    if abs(slope) > (_WHOLE_PITCH_MM if whole else _PITCH_MM) and _spread(off - slope * column) < _BETTER * _spread(
-        off
-    ):
-        pitch, off = pitch + slope, off - slope * column
+    lean = _slope(y, off, column)
+    slope = _slope(column[several], (off - lean * y)[several])
+    if upright:
+        lean = lean if abs(lean) * float(np.ptp(y)) > _SKEW_MM else 0.0
+        slope = slope if abs(slope) > (_WHOLE_PITCH_MM if whole else _PITCH_MM) else 0.0
+    straight = off - lean * y - slope * column
+    if not upright or _spread(straight) < _BETTER * _spread(off):
+        pitch, off = pitch + slope, straight
     elif touching and not whole and len(set(column)) == 1:
         # Only one joint is seen: the columns before it begin where they were thought to.
-        pitch += float(np.median(off)) / max(int(column[0]), 1)
-        off = x - start - pitch * column - lean * y
+        lean, slope = 0.0, float(np.median(off)) / max(int(column[0]), 1)
+        pitch, off = pitch + slope, off - slope * column
+    else:
+        lean = 0.0
     agree = _agree(off)
     if agree.sum() < max(_LEAST_BARS, _MOST_AGREE * len(x)):
         return None

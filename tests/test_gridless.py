@@ -112,12 +112,12 @@ def test_bars_tell_the_turn_and_the_scale_of_a_page_without_a_grid() -> None:
     page = compose(rng, simulate(rng, rhythm="sinus", rate_bpm=70.0, noise=Noise()).mv, 500.0, style)
     flat = capture(page, "clean", rng, CaptureSettings(px_per_mm=8.0, plain=True)).image
     height, width = flat.shape[:2]
-    turn = cv2.getRotationMatrix2D((width / 2, height / 2), 0.13, 1.0)
+    turn = cv2.getRotationMatrix2D((width / 2, height / 2), 0.08, 1.0)
     image = cv2.warpAffine(flat, turn, (width, height), flags=cv2.INTER_CUBIC, borderValue=(255, 255, 255))
     run = next(iter(Digitizer().pages(np.asarray(image, np.uint8))))
     assert run.grid is not None
     assert run.grid.how == "layout"
     there = run.grid.map.to_px(np.array([[0.0, 0.0], [200.0, 0.0]]))
     across = there[1] - there[0]
-    assert np.hypot(*across) / 200 == pytest.approx(8.0, rel=0.0006)
-    assert np.degrees(np.arctan2(-across[1], across[0])) == pytest.approx(0.13, abs=0.02)
+    assert np.hypot(*across) / 200 == pytest.approx(8.0, rel=0.0002)
+    assert np.degrees(np.arctan2(-across[1], across[0])) == pytest.approx(0.08, abs=0.01)

@@ -26,7 +26,9 @@ _MOST_AGREE: Final = 0.6
 """So many bars, and that share of all, must stand where evenly spaced columns begin, to the second."""
 
 _SEVERAL: Final = 2
-"""So many bars of a column may tell how far it is from another, and of a row where this begins beside other rows."""
+_FEW_COLUMNS: Final = 3
+"""So many bars of a column may tell how far it is from another, and of a row where this begins beside other rows. That
+columns of whole steps are not as long takes as many columns as the second."""
 
 _BETTER: Final = 0.5
 _PITCH_MM: Final = 0.02
@@ -44,7 +46,13 @@ _SCALE_MM: Final = 0.5
 gaps of up to the third between them, or last as long. A length that differs by less than the fourth is the same."""
 
 _ON_LINE_MM: Final = 0.03
-"""Columns that begin this near to a heavy line of the grid begin on it."""
+_STEADY_MM: Final = 0.03
+_HELD_MM: Final = 0.15
+"""Columns that begin this near to a heavy line of the grid begin on it, or, where bars of different columns are off by
+amounts that differ by more than the second, this near: a display's pixels put each bar where there is one of them."""
+
+_OWN_MM: Final = 0.1
+"""A row begins beside the others where its own bars say that it does by so much, steadily."""
 
 Joint = tuple[int, float, float]
 """The number of a column, and where the bar stands at which it begins, mm: x and y."""
@@ -123,10 +131,9 @@ def _joints(row: tuple[Panel, ...], bars: Sequence[Bar]) -> set[Joint]:
 def _of_row(columns: _Columns, joints: set[Joint]) -> _Columns:
     """``columns`` as they stand on a row with ``joints`` of its own."""
     off = np.array([x - columns.begins_mm(k, y) for k, x, y in joints])
-    agree = _agree(off)
-    if agree.sum() < max(_SEVERAL, _MOST_AGREE * len(off)) or abs(off[agree].mean()) < _ON_LINE_MM:
+    if len(off) < _SEVERAL or np.ptp(off) > _STEADY_MM or abs(off.mean()) < _OWN_MM:
         return columns
-    return replace(columns, start_mm=columns.start_mm + float(off[agree].mean()))
+    return replace(columns, start_mm=columns.start_mm + float(off.mean()))
 
 
 def _parted(
@@ -144,7 +151,10 @@ def _parted(
     off = x - start - pitch * column
     several = np.array([(column == k).sum() >= _SEVERAL for k in column], np.bool_)
     lean = _slope(y, off, column)
+    known = set(column[several].tolist())
     slope = _slope(column[several], (off - lean * y)[several])
+    if upright and whole and len(known) < _FEW_COLUMNS:
+        slope = 0.0
     if upright:
         lean = lean if abs(lean) * float(np.ptp(y)) > _SKEW_MM else 0.0
         slope = slope if abs(slope) > (_WHOLE_PITCH_MM if whole else _PITCH_MM) else 0.0
@@ -161,11 +171,13 @@ def _parted(
     if agree.sum() < max(_LEAST_BARS, _MOST_AGREE * len(x)):
         return None
     start += float(off[agree].mean())
+    middles = [float(np.median(off[column == k])) for k in set(column.tolist())]
+    held_mm = _ON_LINE_MM if np.ptp(middles) < _STEADY_MM else _HELD_MM
     line = LARGE_SQUARE_MM * round(start / LARGE_SQUARE_MM)
     if touching:
         shorter = step_mm * np.floor(pitch / step_mm)
         length = float(shorter) if not _is_whole(pitch, step_mm) and pitch - shorter < _GAP_MM else pitch
-    return _Columns(line if not lean and abs(start - line) < _ON_LINE_MM else start, pitch, length, lean)
+    return _Columns(line if not lean and abs(start - line) < held_mm else start, pitch, length, lean)
 
 
 def _agree(off: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -99,17 +99,19 @@ def at_bars(layout: Layout, bars: Sequence[Bar]) -> Layout:
         for row, own in zip(alike, joints, strict=True):
             placed = _of_row(columns, own)
             changed |= {panel: placed.panel(panel, k, layout.speed_mm_s) for k, panel in enumerate(row)}
-        for (strip,) in (row for row in rows if len(row) == 1):
-            first, last = (panel for panel in (alike[-1][0], alike[-1][-1]))
-            if abs(strip.x0_mm - first.x0_mm) < _NEAR_MM:
-                as_first = columns.panel(replace(first, baseline_mm=strip.baseline_mm), 0, layout.speed_mm_s)
-                as_last = columns.panel(replace(last, baseline_mm=strip.baseline_mm), n - 1, layout.speed_mm_s)
-                x0 = strip.x0_mm + as_first.x0_mm - first.x0_mm
-                ends = abs(strip.x1_mm - last.x1_mm) < _NEAR_MM
-                changed[strip] = replace(
-                    strip, x0_mm=x0, x1_mm=as_last.x1_mm if ends else strip.x1_mm + x0 - strip.x0_mm
-                )
+        for row in rows:
+            if len(row) == 1 and abs(row[0].x0_mm - alike[-1][0].x0_mm) < _NEAR_MM:
+                changed[row[0]] = _below(row[0], alike[-1], columns, layout.speed_mm_s)
     return replace(layout, panels=tuple(changed.get(panel, panel) for panel in layout.panels))
+
+
+def _below(strip: Panel, row: tuple[Panel, ...], columns: _Columns, speed_mm_s: float) -> Panel:
+    """``strip``, which begins where ``row`` did, moved as that is to ``columns``; it ends with them if it did."""
+    level = [replace(panel, baseline_mm=strip.baseline_mm) for panel in row]
+    x0 = strip.x0_mm + columns.panel(level[0], 0, speed_mm_s).x0_mm - row[0].x0_mm
+    if abs(strip.x1_mm - row[-1].x1_mm) < _NEAR_MM:
+        return replace(strip, x0_mm=x0, x1_mm=columns.panel(level[-1], len(row) - 1, speed_mm_s).x1_mm)
+    return replace(strip, x0_mm=x0, x1_mm=strip.x1_mm + x0 - strip.x0_mm)
 
 
 def by_bars(layout: Layout, bars: Sequence[Bar]) -> tuple[float, float] | None:

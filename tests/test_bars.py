@@ -10,8 +10,8 @@ import pytest
 from ecglift.models.sheetmap import DENSE, DENSE_CHANNELS, WHOLE_NUMBERS, SheetMap
 from ecglift.paper import Layout, Panel
 from ecglift.reading.bars import Bar, find_bars
+from ecglift.reading.joints import at_bars
 from ecglift.sheet import Sheet
-from ecglift.stages.joints import at_bars
 
 PX_PER_MM = 8.0
 FINE = 8

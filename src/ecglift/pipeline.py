@@ -287,17 +287,18 @@ def _layout(settings: Settings, grid: Grid, sheet: Sheet) -> SheetReading:
 
 
 def _trace(settings: Settings, sheet: Sheet, reading: SheetReading) -> tuple[Layout, tuple[Trace, ...]]:
+    from ecglift.reading.joints import at_bars
     from ecglift.reading.turn import turn_sheet
     from ecglift.stages.alignment import aligned
     from ecglift.stages.ends import placed
-    from ecglift.stages.joints import at_bars
     from ecglift.stages.trace import TraceSettings, read_rows, trace_rows
 
     upright, told = turn_sheet(sheet, reading.quarter_turns), TraceSettings(flip=settings.flip)
     reads = read_rows(upright, reading.layout, told)
     layout = reading.layout
     if not reading.told:
-        layout = at_bars(aligned(placed(layout, reads), reads, settings.fs_hz, reading.pulses), reading.bars)
+        layout = aligned(placed(layout, reads), reads, settings.fs_hz, reading.pulses)
+        layout = at_bars(layout, reading.bars, reads)
     return layout, trace_rows(upright, layout, told, reads)
 
 

@@ -6,6 +6,7 @@ most bars stand on, are seen 5 mm beside them, too.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
@@ -18,6 +19,7 @@ from scipy.ndimage import binary_dilation, find_objects, label
 from ecglift.models.sheetmap import CELL_MM, SheetMap
 from ecglift.paper import LARGE_SQUARE_MM
 from ecglift.pixels import darkest
+from ecglift.reading.marks import Pulse
 from ecglift.sheet import Sheet
 
 _CHANCE: Final = 0.4
@@ -27,6 +29,9 @@ _WIDEST_MM: Final = 3.0
 
 _PART_MM: Final = 12.0
 """One that goes down through several rows is looked at in parts so tall."""
+
+_SIDE_MM: Final = 1.0
+"""A stroke that near to a pulse's side, and that far down at the most, is its side."""
 
 _STEP_MM: Final = 1 / 32
 _DOWN_MM: Final = 1 / 8
@@ -62,8 +67,9 @@ class Bar:
     bottom_mm: float
 
 
-def find_bars(answer: SheetMap, sheet: Sheet) -> tuple[Bar, ...]:
-    """The bars of an upright sheet, as far as their ink shows where they stand; ``answer``: the network's about it."""
+def find_bars(answer: SheetMap, sheet: Sheet, pulses: Sequence[Pulse] = ()) -> tuple[Bar, ...]:
+    """The bars of an upright sheet, as far as their ink shows where they stand; ``answer``: the network's about it.
+    What stands at a side of one of its ``pulses`` is none."""
     chance = answer.chance("separator")
     pieces, _ = label(chance > _CHANCE, np.ones((3, 3)))
     out = []
@@ -77,9 +83,16 @@ def find_bars(answer: SheetMap, sheet: Sheet) -> tuple[Bar, ...]:
         parts = np.linspace(top, bottom, max(int(height / _PART_MM), 1) + 1)
         for upper, lower in pairwise(parts.tolist()):
             middle = _middle(sheet, x_mm, upper + _TRIMMED_MM, lower - _TRIMMED_MM)
-            if middle is not None:
+            if middle is not None and not any(_is_side(middle, lower, pulse) for pulse in pulses):
                 out.append(Bar(middle, upper, lower))
     return tuple(out)
+
+
+def _is_side(x_mm: float, bottom_mm: float, pulse: Pulse) -> bool:
+    """Whether a stroke down to ``bottom_mm`` is a side of the pulse."""
+    feet_mm = pulse.y_mm + pulse.height_mm
+    beside = abs(abs(x_mm - pulse.x_mm) - pulse.width_mm / 2) < _SIDE_MM
+    return beside and pulse.y_mm < bottom_mm < feet_mm + _SIDE_MM
 
 
 def _middle(sheet: Sheet, x_mm: float, top_mm: float, bottom_mm: float) -> float | None:

@@ -17,13 +17,12 @@ from numpy.typing import NDArray
 from ecglift.models.strip import RowRead
 from ecglift.paper import Layout, Panel
 from ecglift.reading.columns import MOST_ROWS, common_place, even_columns
+from ecglift.reading.runs import RUN_SHARE, runs_through, seen_in
 
 _RUN_MM: Final = 3.0
-_RUN_SHARE: Final = 0.85
 _RUN_KNOWN: Final = 0.5
-_KNOWN_MM: Final = 0.6
-"""A line begins where it is likely from there on in that share of so many millimetres and seen in half of them, its
-height known so well: a complex is steep."""
+"""A line begins where it is likely from there on in nearly all of so many millimetres and seen in half of them: a
+complex is steep."""
 _BEYOND_MM: Final = 0.5
 """So much of the paper beyond its end must be shown for an end to be one."""
 _DRAWN_MM: Final = 0.08
@@ -116,7 +115,7 @@ def _in_line(layout: Layout, spans: Sequence[tuple[float | None, float | None]],
     for row, (start, end), read in zip(rows, spans, reads, strict=True):
         first, last = row[0], row[-1]
         begins = start is not None and abs(start - x0) < 2 * _NEAR_MM
-        if x0 - first.x0_mm > _NEAR_MM and (begins or not _runs_through(read, first.x0_mm, x0)):
+        if x0 - first.x0_mm > _NEAR_MM and (begins or not runs_through(read, first.x0_mm, x0)):
             changed[first] = replace(first, x0_mm=x0)
         last = changed.get(last, last)
         if end is not None and last.x1_mm - x1 > _NEAR_MM and abs(end - x1) < 2 * _NEAR_MM:
@@ -133,7 +132,7 @@ def _touching(layout: Layout, reads: Sequence[RowRead]) -> Layout:
         for a, b in pairwise(row)
         if b.x0_mm - a.x1_mm > _LENGTH_MM
     ]
-    seen = [_runs_through(*gap) for gap in gaps]
+    seen = [runs_through(*gap) for gap in gaps]
     if not seen or np.mean(seen) < MOST_ROWS:
         return layout
     changed: dict[Panel, Panel] = {}
@@ -203,25 +202,14 @@ def _between(read: RowRead, x0_mm: float, x1_mm: float) -> RowRead:
     )
 
 
-def _runs_through(read: RowRead, x0_mm: float, x1_mm: float) -> bool:
-    """Whether the row's line is seen all the way between two places."""
-    between = (read.x_mm > x0_mm) & (read.x_mm < x1_mm)
-    return bool(np.mean(_seen(read)[between]) > _RUN_SHARE) if between.any() else False
-
-
-def _seen(read: RowRead) -> NDArray[np.bool_]:
-    """(n,) columns with a line: on blank paper the network may say that there is one, but not at which height."""
-    return np.asarray((read.presence > 0.5) & (read.sigma_mm < _KNOWN_MM), np.bool_)
-
-
 def line_span(read: RowRead) -> tuple[float | None, float | None]:
     """Where the row's line is first and last seen, mm; None where no piece of 3 mm of it is, or where it goes on to
     where the picture ends."""
-    seen = _seen(read)
+    seen = seen_in(read)
     step = float(np.diff(read.x_mm).mean())
     n = round(_RUN_MM / step)
     likely, known = (_share(columns, n) for columns in (read.presence > 0.5, seen))
-    run = (likely > _RUN_SHARE) & (known > _RUN_KNOWN)
+    run = (likely > RUN_SHARE) & (known > _RUN_KNOWN)
     first, last = np.flatnonzero(run & seen[: len(run)]), np.flatnonzero(run & seen[n - 1 :]) + n - 1
     if not len(first) or not len(last):
         return None, None

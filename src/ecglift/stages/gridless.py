@@ -19,8 +19,8 @@ from ecglift.lattice.search import paper_box
 from ecglift.paper import Layout
 from ecglift.problem import StageError, fail
 from ecglift.reading.bars import Bar
+from ecglift.reading.joints import by_bars
 from ecglift.reading.marks import Pulse
-from ecglift.stages.joints import by_bars
 
 STAGE: Final = "grid"
 

@@ -154,7 +154,7 @@ def find_layout(sheet: Sheet, settings: LayoutSettings | None = None) -> SheetRe
     unread = {"leads-unread", "leads-assumed"} & {p.code for p in reading.problems}
     if unread and float(look.answer.weights("turn")[_MIRRORED]) > 0.8:
         raise fail("mirrored", STAGE, "the picture is a mirror image; mirror it back and try again")
-    bars = find_bars(look.answer, upright)
+    bars = find_bars(look.answer, upright, pulses)
     return replace(reading, quarter_turns=look.turns, bars=bars, upright_log_odds=look.upright_log_odds)
 
 

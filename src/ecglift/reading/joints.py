@@ -13,17 +13,22 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ecglift.models.strip import RowRead
 from ecglift.paper import LARGE_SQUARE_MM, Layout, Panel
 from ecglift.reading.bars import Bar
+from ecglift.reading.columns import MOST_ROWS
+from ecglift.reading.runs import runs_through
 
 _NEAR_MM: Final = 1.5
 _BESIDE_MM: Final = 12.0
 """A bar parts columns that are thought to meet so near to it, on rows that are so near to where it stands or above."""
 
 _LEAST_BARS: Final = 3
+_LEAST_SHARE: Final = 0.5
 _AGREE_MM: Final = 0.05
 _MOST_AGREE: Final = 0.6
-"""So many bars, and that share of all, must stand where evenly spaced columns begin, to the second."""
+"""There must be so many bars, and that share of the joints of columns; so many of them, and the last share, must stand
+where evenly spaced columns begin, to a twentieth of a millimetre: complexes and letters pass for bars, too."""
 
 _SEVERAL: Final = 2
 _FEW_COLUMNS: Final = 3
@@ -84,10 +89,11 @@ class _Columns:
         return replace(panel, x0_mm=x0, x1_mm=x0 + self.length_mm, start_s=start_s)
 
 
-def at_bars(layout: Layout, bars: Sequence[Bar]) -> Layout:
+def at_bars(layout: Layout, bars: Sequence[Bar], reads: Sequence[RowRead] = ()) -> Layout:
     """``layout`` with its columns moved, and made longer or shorter together, to where ``bars`` part them; as it was
     where too few do, or do not agree. Each row begins where its own bars say, if it has several: a sheet may be skew
-    or wavy. Rows of one panel follow the columns that they begin and end with."""
+    or wavy. Rows of one panel follow the columns that they begin and end with. ``reads``: of the rows; where their
+    lines run through there are no gaps between columns, however long these are."""
     changed: dict[Panel, Panel] = {}
     rows = layout.rows()
     for n in {len(row) for row in rows if len(row) > 1}:
@@ -96,6 +102,8 @@ def at_bars(layout: Layout, bars: Sequence[Bar]) -> Layout:
         columns = _parted(alike, sorted(set().union(*joints)), _STEP_S * layout.speed_mm_s)
         if columns is None:
             continue
+        if _run_through([read for row, read in zip(rows, reads, strict=False) if len(row) == n], columns, alike):
+            columns = replace(columns, length_mm=columns.pitch_mm)
         for row, own in zip(alike, joints, strict=True):
             placed = _of_row(columns, own)
             changed |= {panel: placed.panel(panel, k, layout.speed_mm_s) for k, panel in enumerate(row)}
@@ -103,6 +111,20 @@ def at_bars(layout: Layout, bars: Sequence[Bar]) -> Layout:
             if len(row) == 1 and abs(row[0].x0_mm - alike[-1][0].x0_mm) < _NEAR_MM:
                 changed[row[0]] = _below(row[0], alike[-1], columns, layout.speed_mm_s)
     return replace(layout, panels=tuple(changed.get(panel, panel) for panel in layout.panels))
+
+
+def _run_through(reads: Sequence[RowRead], columns: _Columns, rows: Sequence[tuple[Panel, ...]]) -> bool:
+    """Whether most lines are seen all the way between the end of a column and the start of the next one."""
+    seen = [
+        runs_through(
+            read,
+            columns.begins_mm(k, row[k].baseline_mm) + columns.length_mm,
+            columns.begins_mm(k + 1, row[k].baseline_mm),
+        )
+        for row, read in zip(rows, reads, strict=False)
+        for k in range(len(row) - 1)
+    ]
+    return bool(seen) and columns.length_mm < columns.pitch_mm - _WHOLE_MM and float(np.mean(seen)) >= MOST_ROWS
 
 
 def _below(strip: Panel, row: tuple[Panel, ...], columns: _Columns, speed_mm_s: float) -> Panel:
@@ -143,7 +165,7 @@ def _parted(
 ) -> _Columns | None:
     """The columns of ``rows``, which have the same number and begin at ``joints``; None where these do not tell.
     ``upright``: unless it is plain that they do not, they begin one under the other and as far apart as was thought."""
-    if len(joints) < _LEAST_BARS:
+    if len(joints) < max(_LEAST_BARS, _LEAST_SHARE * len(rows) * (len(rows[0]) - 1)):
         return None
     column, x, y = (np.array(values, float) for values in zip(*joints, strict=True))
     starts = np.median([[panel.x0_mm for panel in row] for row in rows], axis=0)

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from ecglift.models.sheetmap import DENSE, DENSE_CHANNELS, WHOLE_NUMBERS, SheetMap
+from ecglift.models.strip import RowRead, Strip
 from ecglift.paper import Layout, Panel
 from ecglift.reading.bars import Bar, find_bars
 from ecglift.reading.joints import at_bars
+from ecglift.reading.marks import Pulse
 from ecglift.sheet import Sheet
 
 PX_PER_MM = 8.0
@@ -59,6 +61,12 @@ def test_no_bar_is_one_whose_ink_is_not_seen() -> None:
     assert find_bars(*_page([(41.3, 4.0), (42.2, 4.0)])) == ()  # either may be it
 
 
+def test_a_pulses_side_is_no_bar() -> None:
+    answer, sheet = _page([(41.3, 4.0)])
+    assert find_bars(answer, sheet, [Pulse(38.9, 14.0, 5.0, 10.0, 0.99)]) == ()
+    assert find_bars(answer, sheet, [Pulse(30.0, 14.0, 5.0, 10.0, 0.99)])
+
+
 def _layout(start: float, pitch: float, length: float, columns: int = 4) -> Layout:
     def panel(row: int, k: int) -> Panel:
         x0 = start + k * pitch
@@ -92,6 +100,23 @@ def test_an_odd_bar_and_too_few_move_nothing() -> None:
     )
     odd = [*_bars(12.34, 62.5), Bar(11.2, 27.0, 33.0)]
     assert _spans(at_bars(thought, odd))[0][0] == pytest.approx(12.34)
+
+
+def test_bars_at_few_of_the_joints_move_nothing() -> None:
+    """Letters and complexes pass for bars on sheets that have none."""
+    thought = _layout(12.0, 62.5, 62.5)
+    assert at_bars(thought, [*_bars(12.3, 62.5, (1,)), *_bars(12.3, 62.5, (2,), 1)]) == thought
+
+
+def test_lines_that_run_through_leave_no_gap() -> None:
+    """Columns of 63.5 mm were thought to end after 62.5, and a millimetre of each was lost."""
+    x = np.arange(0.0, 300.0, 1 / 16)
+    strip = Strip(np.zeros((1, 1, 3), np.uint8), 0.0, 0.0)
+    for seen, length in ((1.0, 63.5), (0.0, 62.5)):
+        presence = np.where((x - 12.34) % 63.5 < 62.5, 1.0, seen)
+        read = RowRead(strip, x, np.zeros_like(x), np.full_like(x, 0.1), presence, np.zeros((1, len(x)), np.float32))
+        moved = at_bars(_layout(11.6, 63.2, 63.2), _bars(12.34, 63.5), [read] * 4)
+        assert _spans(moved)[1] == pytest.approx((12.34 + 63.5, 12.34 + 63.5 + length))
 
 
 def test_bars_tell_gaps_that_nothing_else_showed() -> None:

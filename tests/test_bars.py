@@ -11,7 +11,7 @@ from ecglift.models.sheetmap import DENSE, DENSE_CHANNELS, WHOLE_NUMBERS, SheetM
 from ecglift.models.strip import RowRead, Strip
 from ecglift.paper import Layout, Panel
 from ecglift.reading.bars import Bar, find_bars
-from ecglift.reading.joints import at_bars
+from ecglift.reading.joints import at_bars, by_bars
 from ecglift.reading.marks import Pulse
 from ecglift.sheet import Sheet
 
@@ -106,6 +106,12 @@ def test_bars_at_few_of_the_joints_move_nothing() -> None:
     """Letters and complexes pass for bars on sheets that have none."""
     thought = _layout(12.0, 62.5, 62.5)
     assert at_bars(thought, [*_bars(12.3, 62.5, (1,)), *_bars(12.3, 62.5, (2,), 1)]) == thought
+
+
+def test_rows_of_one_panel_have_no_joints() -> None:
+    single = _layout(12.0, 62.5, 62.5, columns=1)
+    assert by_bars(single, _bars(12.3, 62.5, (0,))) is None
+    assert at_bars(single, _bars(12.3, 62.5, (0,))) == single
 
 
 def test_lines_that_run_through_leave_no_gap() -> None:

@@ -140,7 +140,9 @@ def by_bars(layout: Layout, bars: Sequence[Bar]) -> tuple[float, float] | None:
     """How far apart, mm, the columns of the longest rows begin by ``bars``, and by how much more to the right a
     millimetre further down; None where too few bars tell, or they do not agree."""
     most = max(len(row) for row in layout.rows())
-    rows = [row for row in layout.rows() if len(row) == most > 1]
+    if most < _SEVERAL:
+        return None
+    rows = [row for row in layout.rows() if len(row) == most]
     joints = set().union(*(_joints(row, bars) for row in rows))
     columns = _parted(rows, sorted(joints), _STEP_S * layout.speed_mm_s, upright=False)
     return None if columns is None else (columns.pitch_mm, columns.lean)

@@ -102,7 +102,8 @@ def at_bars(layout: Layout, bars: Sequence[Bar], reads: Sequence[RowRead] = ()) 
         columns = _parted(alike, sorted(set().union(*joints)), _STEP_S * layout.speed_mm_s)
         if columns is None:
             continue
-        if _run_through([read for row, read in zip(rows, reads, strict=False) if len(row) == n], columns, alike):
+        seen = [(row, read) for row, read in zip(rows, reads, strict=False) if len(row) == n]
+        if columns.length_mm < columns.pitch_mm - _WHOLE_MM and _run_through(seen, columns):
             columns = replace(columns, length_mm=columns.pitch_mm)
         for row, own in zip(alike, joints, strict=True):
             placed = _of_row(columns, own)
@@ -113,18 +114,14 @@ def at_bars(layout: Layout, bars: Sequence[Bar], reads: Sequence[RowRead] = ()) 
     return replace(layout, panels=tuple(changed.get(panel, panel) for panel in layout.panels))
 
 
-def _run_through(reads: Sequence[RowRead], columns: _Columns, rows: Sequence[tuple[Panel, ...]]) -> bool:
+def _run_through(rows: Sequence[tuple[tuple[Panel, ...], RowRead]], columns: _Columns) -> bool:
     """Whether most lines are seen all the way between the end of a column and the start of the next one."""
-    seen = [
-        runs_through(
-            read,
-            columns.begins_mm(k, row[k].baseline_mm) + columns.length_mm,
-            columns.begins_mm(k + 1, row[k].baseline_mm),
-        )
-        for row, read in zip(rows, reads, strict=False)
-        for k in range(len(row) - 1)
-    ]
-    return bool(seen) and columns.length_mm < columns.pitch_mm - _WHOLE_MM and float(np.mean(seen)) >= MOST_ROWS
+    seen = []
+    for row, read in rows:
+        for k, panel in enumerate(row[:-1]):
+            end = columns.begins_mm(k, panel.baseline_mm) + columns.length_mm
+            seen.append(runs_through(read, end, columns.begins_mm(k + 1, panel.baseline_mm)))
+    return bool(seen) and float(np.mean(seen)) >= MOST_ROWS
 
 
 def _below(strip: Panel, row: tuple[Panel, ...], columns: _Columns, speed_mm_s: float) -> Panel:
@@ -179,11 +176,10 @@ def _parted(
     lean = _slope(y, off, column)
     known = set(column[several].tolist())
     slope = _slope(column[several], (off - lean * y)[several])
-    if upright and whole and len(known) < _FEW_COLUMNS:
-        slope = 0.0
     if upright:
+        least, enough = (_WHOLE_PITCH_MM, _FEW_COLUMNS) if whole else (_PITCH_MM, 1)
         lean = lean if abs(lean) * float(np.ptp(y)) > _SKEW_MM else 0.0
-        slope = slope if abs(slope) > (_WHOLE_PITCH_MM if whole else _PITCH_MM) else 0.0
+        slope = slope if abs(slope) > least and len(known) >= enough else 0.0
     straight = off - lean * y - slope * column
     if not upright or _spread(straight) < _BETTER * _spread(off):
         pitch, off = pitch + slope, straight
@@ -193,7 +189,7 @@ def _parted(
         pitch, off = pitch + slope, off - slope * column
     else:
         lean = 0.0
-    agree = _agree(off)
+    agree = np.abs(off - np.median(off)) < _AGREE_MM
     if agree.sum() < max(_LEAST_BARS, _MOST_AGREE * len(x)):
         return None
     start += float(off[agree].mean())
@@ -204,11 +200,6 @@ def _parted(
         shorter = step_mm * np.floor(pitch / step_mm)
         length = float(shorter) if not _is_whole(pitch, step_mm) and pitch - shorter < _GAP_MM else pitch
     return _Columns(line if not lean and abs(start - line) < held_mm else start, pitch, length, lean)
-
-
-def _agree(off: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """(n,) which of so many offsets are about as large as most."""
-    return np.abs(off - np.median(off)) < _AGREE_MM if len(off) else np.zeros(0, np.bool_)
 
 
 def _spread(off: NDArray[np.float64]) -> float:

@@ -9,7 +9,8 @@ import pytest
 
 from ecglift.models.strip import RowRead, Strip
 from ecglift.paper import Layout, Panel
-from ecglift.stages.ends import line_span, placed
+from ecglift.reading.runs import line_span
+from ecglift.stages.ends import placed
 
 STEP_MM = 1 / 16
 

@@ -231,18 +231,27 @@ where nearly all names are read and pulses agree, if it is another by more than 
 
 def _grid_from_print(settings: Settings, page: SourcePage) -> Grid | None:
     """The grid that is not to be seen, where lead names, columns and pulses say how large it was, else None."""
+    from ecglift.reading.straight import RowSeen, rows_seen, widened
+    from ecglift.reading.turn import turn_sheet
     from ecglift.stages.grid import Grid
     from ecglift.stages.gridless import Box, Marks, find_scale
     from ecglift.stages.layout import LayoutSettings, find_layout
     from ecglift.stages.rectify import rectify
+    from ecglift.stages.trace import TraceSettings, read_rows
 
     told = LayoutSettings(settings.layout, settings.speed_mm_s, settings.gain_mm_mv, as_measured=True)
 
     def read(page_map: PageMap, bounds: Box) -> Marks:
-        reading = find_layout(rectify(page.image, page_map, bounds), told)
-        named = sum(p.confidence > 0.5 for p in reading.layout.panels) / len(reading.layout.panels)
+        sheet = rectify(page.image, page_map, bounds)
+        reading = find_layout(sheet, told)
+        layout, turns = reading.layout, reading.quarter_turns
+        named = sum(p.confidence > 0.5 for p in layout.panels) / len(layout.panels)
         unread = "leads-unread" in {p.code for p in reading.problems}
-        return Marks(reading.layout, reading.pulses, 0.0 if unread else named, reading.bars)
+
+        def rows() -> tuple[RowSeen, ...]:
+            return rows_seen(layout, read_rows(turn_sheet(sheet, turns), widened(layout), TraceSettings()))
+
+        return Marks(layout, reading.pulses, 0.0 if unread else named, reading.bars, rows, turns)
 
     try:
         printed = find_scale(page.image, read)

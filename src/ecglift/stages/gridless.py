@@ -14,13 +14,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ecglift.geometry import PageMap
+from ecglift.geometry import PageMap, apply_homography
 from ecglift.lattice.search import paper_box
 from ecglift.paper import Layout
 from ecglift.problem import StageError, fail
 from ecglift.reading.bars import Bar
 from ecglift.reading.joints import by_bars
 from ecglift.reading.marks import Pulse
+from ecglift.reading.straight import RowSeen, by_ends, panel_mm, straightened
+from ecglift.reading.turn import turn_map
 
 STAGE: Final = "grid"
 
@@ -55,23 +57,38 @@ _SEVERAL: Final = 3
 
 _ROUNDS: Final = 3
 
-_BAR_ROUNDS: Final = 2
+_VIEW_ROUNDS: Final = 3
+_LINE_ROUNDS: Final = 2
 _STEP_S: Final = 0.5
 _STRETCH: Final = 0.006
-"""Bars of several columns that stand a whole number of such steps apart, to so many e-folds, do so exactly."""
+_TOUCHING_MM: Final = 0.5
+"""How often the view and then the turn and the scale are corrected. Bars of several columns, and rows without gaps,
+and panels that are a whole number of such steps long, to so many e-folds, are so exactly."""
+
+_SAMPLE_S: Final = 0.001
+"""How long before its end a line's last sample stands: none to two milliseconds, as a rule."""
+
+_ASIDE_MM: Final = 5.0
+_AGAIN_MM: Final = 0.8
+"""A sheet is seen from the side where straight rows and columns want its corners moved by more than the first beyond a
+turn; what is less may be the lines' own wander. One that is known to be is straightened again to the second."""
 
 Box = tuple[float, float, float, float]
+Matrix = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Marks:
-    """What a reader saw on the sheet that a guessed map made: its layout with columns as measured, pulses, how many of
-    the names were read, 0 to 1, and bars between columns."""
+    """What a reader saw on the sheet that a guessed map made, once that was turned upright by ``quarter_turns``: its
+    layout with columns as measured, pulses, how many of the names were read, 0 to 1, bars between columns, and the
+    rows' lines, which are looked at when asked for."""
 
     layout: Layout
     pulses: tuple[Pulse, ...]
     named: float
-    bars: tuple[Bar, ...] = ()
+    bars: tuple[Bar, ...]
+    rows: Callable[[], tuple[RowSeen, ...]]
+    quarter_turns: int = 0
 
     @property
     def clear(self) -> float:
@@ -98,15 +115,16 @@ def find_scale(image: NDArray[np.uint8], read: Reader) -> FoundScale:
     likely one."""
     box = paper_box(image)
     angles: dict[float, float] = {}
-    best: tuple[float, float, float, float] | None = None
+    best: tuple[float, Matrix] | None = None
     longest = max(box[2] - box[0], box[3] - box[1])
     for scale in (*((longest / mm, longest / mm) for mm in _LONG_SIDES_MM), *_FAX_PX_PER_MM):
         aspect = scale[1] / scale[0]
         if aspect not in angles:
             angles[aspect] = turn_deg(image, box, aspect)
-        for merit, across, down in _measured(read, box, angles[aspect], *scale):
+        guess = _flat(box, angles[aspect], *scale)
+        for merit, found in _measured(read, box, guess, standard=scale in _FAX_PX_PER_MM):
             if best is None or merit > best[0]:
-                best = merit, angles[aspect], across, down
+                best = merit, found
         if best is not None and best[0] > 0.8:
             break
     if best is None:
@@ -116,69 +134,120 @@ def find_scale(image: NDArray[np.uint8], read: Reader) -> FoundScale:
             "No ECG paper grid was found, nor lead names and columns to tell the scale by. If the page is an ECG, "
             "give its scale with px_per_mm (dots per inch / 25.4).",
         )
-    page_map = _by_bars(read, box, *best[1:])
+    page_map = PageMap(_by_lines(read, box, best[1]))
     return FoundScale(page_map, _bounds(page_map, box), best[0])
 
 
-def _measured(read: Reader, box: Box, angle: float, across: float, down: float) -> Iterator[tuple[float, float, float]]:
-    """(merit, px/mm across, px/mm down) of a guessed scale, corrected by what was read with it; nothing when that
-    makes no sense."""
-    aspect, standard = down / across, (across, down) in _FAX_PX_PER_MM
+def _measured(
+    read: Reader, box: Box, guess: Matrix, standard: bool = False, aside: bool = False
+) -> Iterator[tuple[float, Matrix]]:
+    """(merit, mm → px) of a ``guess``, turned upright, and corrected by what was read with it; nothing when that makes
+    no sense. ``standard``: whether it is a fax's own scale; ``aside``: whether the sheet is seen from the side, so that
+    its proportions are not known."""
+    across = down = 1.0  # what the guess is multiplied with
     for _ in range(_ROUNDS):
-        page_map = _map(box, angle, across, down)
+        page_map = PageMap(guess @ np.diag([across, down, 1.0]))
         try:
             marks = read(page_map, _bounds(page_map, box))
         except StageError:
             return
         if marks.named < 0.4:
             return
+        if marks.quarter_turns:
+            guess = turn_map(PageMap(guess), marks.quarter_turns).homography
+            across, down = (down, across) if marks.quarter_turns % 2 else (across, down)
         tall, exact = _by_pulses(marks)
         several = exact or len(marks.pulses) >= _SEVERAL
         if standard and several and tall is not None and abs(np.log(tall)) < _STANDARD:
             break
+        if aside:
+            ratio = _by_columns(marks.layout)
+            if ratio is None:
+                return
+            across, down = across * ratio, down * (ratio if tall is None else tall)
+            continue
         if exact:
             assert tall is not None
             down *= tall
-            even = down / (aspect * across)
+            even = down / across
             whole = [ratio for ratio in _by_whole_seconds(marks.layout, even) if abs(np.log(ratio / even)) < _EVEN]
             across *= min(whole, key=lambda ratio: abs(np.log(ratio / even)), default=even)
             continue
         ratio = _by_columns(marks.layout)
         if ratio is None and standard and tall is None and _lasts_whole_seconds(marks.layout):
-            yield _STANDARD_MERIT * marks.clear, across, down
+            yield _STANDARD_MERIT * marks.clear, guess @ np.diag([across, down, 1.0])
             return
         if ratio is None:
             return
         across *= ratio
         # The print's own proportions are as guessed, or the guess is wrong: a pulse is measured to some per cent only.
-        if tall is not None and abs(np.log(tall * down / (aspect * across))) > _AGREE:
+        if tall is not None and abs(np.log(tall * down / across)) > _AGREE:
             return
-        down = aspect * across
+        down = across
     merit = marks.named * (1.0 if tall is not None else 0.8)
-    yield merit, across, down
+    yield merit, guess @ np.diag([across, down, 1.0])
 
 
-def _by_bars(read: Reader, box: Box, angle: float, across: float, down: float) -> PageMap:
-    """The map, a little turned and stretched so that the bars between columns stand upright and whole steps apart: a
-    long strip is off by ten milliseconds otherwise. As it was where they do not tell."""
-    for _ in range(_BAR_ROUNDS):
-        page_map = _map(box, angle, across, down)
+def _by_lines(read: Reader, box: Box, found: Matrix) -> Matrix:
+    """The map ``found`` (mm → px) seen from the side, turned and stretched so that the rows begin and end one under
+    the other and last whole steps, and that the bars between columns stand upright: a long strip is off by ten
+    milliseconds otherwise. As it was where they do not tell."""
+    aside = False
+    for view in (*(True,) * _VIEW_ROUNDS, *(False,) * _LINE_ROUNDS):
+        page_map = PageMap(found)
         try:
             marks = read(page_map, _bounds(page_map, box))
         except StageError:
-            return page_map
-        fit = by_bars(marks.layout, marks.bars)
-        if fit is None:
-            return page_map
+            break
+        if view:
+            straight = straightened(marks.rows(), marks.bars)
+            least = _AGAIN_MM if aside else _ASIDE_MM
+            if straight is not None and _off_flat(straight, _bounds(page_map, box)) > least:
+                aside, found = True, found @ np.linalg.inv(straight)
+                found = next((better for _, better in _measured(read, box, found, aside=True)), found)
+            continue
+        lean, ratio = _lean_and_stretch(marks)
+        if lean is None and ratio is None:
+            break
+        turn, stretch = np.arctan(lean or 0.0), ratio or 1.0
+        c, s = np.cos(turn), np.sin(turn)
+        # Pulses that were measured on their ink know the height better.
+        tall = 1.0 if _by_pulses(marks)[1] else stretch
+        found = found @ np.array([[c, s, 0], [-s, c, 0], [0, 0, 1.0]]) @ np.diag([stretch, tall, 1.0])
+    return found
+
+
+def _lean_and_stretch(marks: Marks) -> tuple[float | None, float | None]:
+    """By how much more to the right columns begin a millimetre further down, and what the scale across must be
+    multiplied with; None where neither bars nor the ends of rows tell."""
+    step = _STEP_S * marks.layout.speed_mm_s
+    fit = by_bars(marks.layout, marks.bars)
+    lean = ratio = None
+    if fit is not None:
         pitch, lean = fit
-        angle -= float(np.degrees(np.arctan(lean)))
-        step = _STEP_S * marks.layout.speed_mm_s
-        ratio = pitch / (step * max(round(pitch / step), 1))
-        if _columns_mm(marks.layout)[0] >= _SEVERAL and abs(np.log(ratio)) < _STRETCH:
-            across *= ratio
-            # Pulses that were measured on their ink know the height better.
-            down *= 1.0 if _by_pulses(marks)[1] else ratio
-    return _map(box, angle, across, down)
+        if _columns_mm(marks.layout)[0] >= _SEVERAL:
+            ratio = pitch / (step * max(round(pitch / step), 1))
+    if ratio is None:
+        rows = marks.rows()
+        by_rows, length = by_ends(rows)
+        lean = by_rows if lean is None else lean
+        _, total_mm, inked_mm = _columns_mm(marks.layout)
+        if total_mm - inked_mm > _TOUCHING_MM:
+            length = panel_mm(rows)
+        if length is not None:
+            length += _SAMPLE_S * marks.layout.speed_mm_s
+            ratio = length / (step * max(round(length / step), 1))
+    return lean, ratio if ratio is not None and abs(np.log(ratio)) < _STRETCH else None
+
+
+def _off_flat(straight: Matrix, bounds: Box) -> float:
+    """By how much more than a turn ``straight`` moves the corners of the sheet, mm."""
+    x0, y0, x1, y1 = bounds
+    corners = np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]], float)
+    moved = apply_homography(straight, corners)
+    a, b = corners - corners.mean(axis=0), moved - moved.mean(axis=0)
+    u, _, v = np.linalg.svd(a.T @ b)
+    return float(np.abs(a @ (u @ v) - b).max())
 
 
 def _columns_mm(layout: Layout) -> tuple[int, float, float]:
@@ -218,12 +287,12 @@ def _by_pulses(marks: Marks) -> tuple[float | None, bool]:
     return (float(np.median(heights)) / marks.layout.gain_mm_mv if heights else None), bool(exact)
 
 
-def _map(box: Box, angle: float, across: float, down: float) -> PageMap:
-    """The flat map whose origin is the middle of ``box`` (px), of a sheet that lay turned by ``angle`` degrees under a
-    scanner of ``across`` and ``down`` pixels to the millimetre."""
+def _flat(box: Box, angle: float, across: float, down: float) -> Matrix:
+    """mm → px of a sheet that lay turned by ``angle`` degrees under a scanner of ``across`` and ``down`` pixels to the
+    millimetre; the origin is the middle of ``box`` (px)."""
     c, s = np.cos(np.radians(angle)), np.sin(np.radians(angle))
     x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-    return PageMap(np.array([[across * c, -across * s, x], [down * s, down * c, y], [0, 0, 1.0]]))
+    return np.array([[across * c, -across * s, x], [down * s, down * c, y], [0, 0, 1.0]])
 
 
 def _bounds(page_map: PageMap, box: Box) -> Box:

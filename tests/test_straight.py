@@ -96,6 +96,7 @@ def test_a_photo_from_the_side_of_a_page_without_a_grid_is_laid_flat() -> None:
     assert run.grid.how == "layout"
     assert run.layout is not None
     assert run.layout.name == "3x4+1"
+    assert any("from the side" in problem.message for problem in run.problems)
     x, y = np.meshgrid(np.linspace(20, 250, 8), np.linspace(60, 180, 5))
     paper = np.stack([x, y], axis=-1).reshape(-1, 2)
     found = run.grid.map.to_mm(apply_homography(aside, PageMap.scale(8.0, (-0.5, -0.5)).to_px(paper)))

@@ -258,9 +258,12 @@ def _grid_from_print(settings: Settings, page: SourcePage) -> Grid | None:
     except StageError:
         return None
     across, down = (float(v) for v in printed.map.px_per_mm(np.array([0.0, 0.0])))
+    off, remedy = ("a per cent", "set px_per_mm if you know it")
+    if printed.aside:
+        off, remedy = ("several per cent", "the sheet is seen from the side: take the photo from above, or scan it")
     message = (
-        f"No grid was found; columns and pulses say {across:.2f} px/mm. Times and amplitudes may be off by a per "
-        "cent; set px_per_mm if you know it."
+        f"No grid was found; columns and pulses say {across:.2f} px/mm. Times and amplitudes may be off by {off}; "
+        f"{remedy}."
     )
     problem = Problem("scale-from-layout", "grid", message)
     confidence = 0.5 * printed.merit

@@ -103,11 +103,13 @@ Reader = Callable[[PageMap, Box], Marks]
 @dataclass(frozen=True)
 class FoundScale:
     """The map that the print tells, the ``bounds`` of the paper in its millimetres, and the share of the names that are
-    read with it, four fifths of that where no pulse says the same: ``merit``, 0 to 1."""
+    read with it, four fifths of that where no pulse says the same: ``merit``, 0 to 1; ``aside``: whether the sheet is
+    seen from the side."""
 
     map: PageMap
     bounds: Box
     merit: float
+    aside: bool = False
 
 
 def find_scale(image: NDArray[np.uint8], read: Reader) -> FoundScale:
@@ -134,8 +136,9 @@ def find_scale(image: NDArray[np.uint8], read: Reader) -> FoundScale:
             "No ECG paper grid was found, nor lead names and columns to tell the scale by. If the page is an ECG, "
             "give its scale with px_per_mm (dots per inch / 25.4).",
         )
-    page_map = PageMap(_by_lines(read, box, best[1]))
-    return FoundScale(page_map, _bounds(page_map, box), best[0])
+    found, aside = _by_lines(read, box, best[1])
+    page_map = PageMap(found)
+    return FoundScale(page_map, _bounds(page_map, box), best[0], aside)
 
 
 def _measured(
@@ -188,10 +191,10 @@ def _measured(
     yield merit, guess @ np.diag([across, down, 1.0])
 
 
-def _by_lines(read: Reader, box: Box, found: Matrix) -> Matrix:
+def _by_lines(read: Reader, box: Box, found: Matrix) -> tuple[Matrix, bool]:
     """The map ``found`` (mm → px) seen from the side, turned and stretched so that the rows begin and end one under
     the other and last whole steps, and that the bars between columns stand upright: a long strip is off by ten
-    milliseconds otherwise. As it was where they do not tell."""
+    milliseconds otherwise. As it was where they do not tell. And whether the sheet is seen from the side."""
     aside = False
     for view in (*(True,) * _VIEW_ROUNDS, *(False,) * _LINE_ROUNDS):
         page_map = PageMap(found)
@@ -214,7 +217,7 @@ def _by_lines(read: Reader, box: Box, found: Matrix) -> Matrix:
         # Pulses that were measured on their ink know the height better.
         tall = 1.0 if _by_pulses(marks)[1] else stretch
         found = found @ np.array([[c, s, 0], [-s, c, 0], [0, 0, 1.0]]) @ np.diag([stretch, tall, 1.0])
-    return found
+    return found, aside
 
 
 def _lean_and_stretch(marks: Marks) -> tuple[float | None, float | None]:

@@ -136,8 +136,8 @@ def find_scale(image: NDArray[np.uint8], read: Reader) -> FoundScale:
             "No ECG paper grid was found, nor lead names and columns to tell the scale by. If the page is an ECG, "
             "give its scale with px_per_mm (dots per inch / 25.4).",
         )
-    found, aside = _by_lines(read, box, best[1])
-    page_map = PageMap(found)
+    found, aside = _straight(read, box, best[1])
+    page_map = PageMap(_by_lines(read, box, found))
     return FoundScale(page_map, _bounds(page_map, box), best[0], aside)
 
 
@@ -191,24 +191,34 @@ def _measured(
     yield merit, guess @ np.diag([across, down, 1.0])
 
 
-def _by_lines(read: Reader, box: Box, found: Matrix) -> tuple[Matrix, bool]:
-    """The map ``found`` (mm → px) seen from the side, turned and stretched so that the rows begin and end one under
-    the other and last whole steps, and that the bars between columns stand upright: a long strip is off by ten
-    milliseconds otherwise. As it was where they do not tell. And whether the sheet is seen from the side."""
+def _straight(read: Reader, box: Box, found: Matrix) -> tuple[Matrix, bool]:
+    """The map ``found`` (mm → px) as of a sheet that is seen from the side, and whether it is."""
     aside = False
-    for view in (*(True,) * _VIEW_ROUNDS, *(False,) * _LINE_ROUNDS):
+    for _ in range(_VIEW_ROUNDS):
+        page_map = PageMap(found)
+        bounds = _bounds(page_map, box)
+        try:
+            marks = read(page_map, bounds)
+        except StageError:
+            break
+        straight = straightened(marks.rows(), marks.bars)
+        if straight is None or _off_flat(straight, bounds) < (_AGAIN_MM if aside else _ASIDE_MM):
+            break
+        aside, found = True, found @ np.linalg.inv(straight)
+        found = next((better for _, better in _measured(read, box, found, aside=True)), found)
+    return found, aside
+
+
+def _by_lines(read: Reader, box: Box, found: Matrix) -> Matrix:
+    """The map ``found`` (mm → px), a little turned and stretched so that the rows begin and end one under the other
+    and last whole steps, and that the bars between columns stand upright: a long strip is off by ten milliseconds
+    otherwise. As it was where they do not tell."""
+    for _ in range(_LINE_ROUNDS):
         page_map = PageMap(found)
         try:
             marks = read(page_map, _bounds(page_map, box))
         except StageError:
             break
-        if view:
-            straight = straightened(marks.rows(), marks.bars)
-            least = _AGAIN_MM if aside else _ASIDE_MM
-            if straight is not None and _off_flat(straight, _bounds(page_map, box)) > least:
-                aside, found = True, found @ np.linalg.inv(straight)
-                found = next((better for _, better in _measured(read, box, found, aside=True)), found)
-            continue
         lean, ratio = _lean_and_stretch(marks)
         if lean is None and ratio is None:
             break
@@ -217,7 +227,7 @@ def _by_lines(read: Reader, box: Box, found: Matrix) -> tuple[Matrix, bool]:
         # Pulses that were measured on their ink know the height better.
         tall = 1.0 if _by_pulses(marks)[1] else stretch
         found = found @ np.array([[c, s, 0], [-s, c, 0], [0, 0, 1.0]]) @ np.diag([stretch, tall, 1.0])
-    return found, aside
+    return found
 
 
 def _lean_and_stretch(marks: Marks) -> tuple[float | None, float | None]:

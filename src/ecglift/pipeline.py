@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
@@ -248,6 +248,7 @@ def _grid_from_print(settings: Settings, page: SourcePage) -> Grid | None:
         named = sum(p.confidence > 0.5 for p in layout.panels) / len(layout.panels)
         unread = "leads-unread" in {p.code for p in reading.problems}
 
+        @cache
         def rows() -> tuple[RowSeen, ...]:
             return rows_seen(layout, read_rows(turn_sheet(sheet, turns), widened(layout), TraceSettings()))
 

@@ -30,6 +30,9 @@ _WIDEST_MM: Final = 3.0
 _PART_MM: Final = 12.0
 """One that goes down through several rows is looked at in parts so tall."""
 
+_ABOVE_MM: Final = 12.0
+"""A bar may stand so far above the line of its row."""
+
 _SIDE_MM: Final = 1.0
 """A stroke that near to a pulse's side, and that far down at the most, is its side."""
 
@@ -65,6 +68,13 @@ class Bar:
     x_mm: float
     top_mm: float
     bottom_mm: float
+
+
+def bar_at(bars: Sequence[Bar], x_mm: float, y_mm: float, near_mm: float) -> Bar | None:
+    """The bar nearest to ``x_mm``, within ``near_mm``, of those that stand on a row at the height ``y_mm`` or up to 12
+    mm above it."""
+    near = [bar for bar in bars if abs(bar.x_mm - x_mm) < near_mm and bar.top_mm < y_mm < bar.bottom_mm + _ABOVE_MM]
+    return min(near, key=lambda bar: abs(bar.x_mm - x_mm), default=None)
 
 
 def find_bars(answer: SheetMap, sheet: Sheet, pulses: Sequence[Pulse] = ()) -> tuple[Bar, ...]:

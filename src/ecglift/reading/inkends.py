@@ -19,6 +19,9 @@ from ecglift.pixels import darkest
 
 Floats = NDArray[np.float64]
 
+CAP: Final = 0.3
+"""How far the ink reaches beyond the first and last sample, in parts of a line's width, measured on 90 pages."""
+
 _STEP_MM: Final = 1 / 32
 _KNOWN_MM: Final = 0.4
 """Columns whose height the network knows so well show where the line is; beyond them it goes on level."""

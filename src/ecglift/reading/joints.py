@@ -15,13 +15,12 @@ from numpy.typing import NDArray
 
 from ecglift.models.strip import RowRead
 from ecglift.paper import LARGE_SQUARE_MM, Layout, Panel
-from ecglift.reading.bars import Bar
+from ecglift.reading.bars import Bar, bar_at
 from ecglift.reading.columns import MOST_ROWS
 from ecglift.reading.runs import runs_through
 
 _NEAR_MM: Final = 1.5
-_BESIDE_MM: Final = 12.0
-"""A bar parts columns that are thought to meet so near to it, on rows that are so near to where it stands or above."""
+"""A bar parts columns that are thought to meet so near to it."""
 
 _LEAST_BARS: Final = 3
 _LEAST_SHARE: Final = 0.5
@@ -147,7 +146,11 @@ def by_bars(layout: Layout, bars: Sequence[Bar]) -> tuple[float, float] | None:
 
 def _joints(row: tuple[Panel, ...], bars: Sequence[Bar]) -> set[Joint]:
     """The row's columns that begin at bars."""
-    near = ((k, bar) for k, panel in enumerate(row) if (bar := _bar_at(panel, bars)) is not None)
+    near = (
+        (k, bar)
+        for k, panel in enumerate(row)
+        if (bar := bar_at(bars, panel.x0_mm, panel.baseline_mm, _NEAR_MM)) is not None
+    )
     return {(k, bar.x_mm, (bar.top_mm + bar.bottom_mm) / 2) for k, bar in near}
 
 
@@ -204,16 +207,6 @@ def _parted(
 
 def _spread(off: NDArray[np.float64]) -> float:
     return float(np.abs(off - np.median(off)).mean())
-
-
-def _bar_at(panel: Panel, bars: Sequence[Bar]) -> Bar | None:
-    """The bar at which the panel begins."""
-    near = [
-        bar
-        for bar in bars
-        if abs(bar.x_mm - panel.x0_mm) < _NEAR_MM and bar.top_mm < panel.baseline_mm < bar.bottom_mm + _BESIDE_MM
-    ]
-    return min(near, key=lambda bar: abs(bar.x_mm - panel.x0_mm), default=None)
 
 
 def _is_whole(length_mm: float, step_mm: float) -> bool:

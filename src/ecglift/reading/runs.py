@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ecglift.models.strip import RowRead
 
-RUN_SHARE: Final = 0.85
+_RUN_SHARE: Final = 0.85
 """A line runs through where more than so much of it is seen."""
 
 _KNOWN_MM: Final = 0.6
@@ -30,7 +30,7 @@ def seen_in(read: RowRead) -> NDArray[np.bool_]:
 def runs_through(read: RowRead, x0_mm: float, x1_mm: float) -> bool:
     """Whether the row's line is seen all the way between two places."""
     between = (read.x_mm > x0_mm) & (read.x_mm < x1_mm)
-    return bool(np.mean(seen_in(read)[between]) > RUN_SHARE) if between.any() else False
+    return bool(np.mean(seen_in(read)[between]) > _RUN_SHARE) if between.any() else False
 
 
 def line_span(read: RowRead) -> tuple[float | None, float | None]:
@@ -40,7 +40,7 @@ def line_span(read: RowRead) -> tuple[float | None, float | None]:
     step = float(np.diff(read.x_mm).mean())
     n = round(_RUN_MM / step)
     likely, known = (_share(columns, n) for columns in (read.presence > 0.5, seen))
-    run = (likely > RUN_SHARE) & (known > _RUN_KNOWN)
+    run = (likely > _RUN_SHARE) & (known > _RUN_KNOWN)
     first, last = np.flatnonzero(run & seen[: len(run)]), np.flatnonzero(run & seen[n - 1 :]) + n - 1
     if not len(first) or not len(last):
         return None, None

@@ -18,25 +18,24 @@ from scipy.optimize import least_squares
 from ecglift.geometry import apply_homography
 from ecglift.models.strip import RowRead
 from ecglift.paper import Layout, Panel
-from ecglift.reading.bars import Bar
+from ecglift.reading.bars import Bar, bar_at
 from ecglift.reading.columns import common_place
-from ecglift.reading.inkends import ink_ends, pen_width_mm
+from ecglift.reading.inkends import CAP, ink_ends, pen_width_mm
 from ecglift.reading.runs import line_span
 
 Matrix = NDArray[np.float64]
 Points = NDArray[np.float64]
 
-_CAP: Final = 0.3
-"""How far the ink of a line reaches beyond its first and last sample, in parts of its width."""
-
 _WIDER_MM: Final = 12.0
+"""By how much further than they were thought to rows are looked at on either side."""
+
 _WINDOWS: Final = 12
 _SEEN: Final = 0.5
 """Pieces of a row in whose columns a line is seen, in that share of them, tell its level."""
 
-_BESIDE_MM: Final = 12.0
 _NEAR_MM: Final = 4.0
-"""A bar stands where a column begins if it is so near to that in height and so near along the row."""
+"""A bar stands where a column begins if it is so near to that along the row; rows that are as long to that are the
+longest."""
 
 _LEVEL_MM: Final = 0.6
 _END_MM: Final = 0.1
@@ -102,7 +101,7 @@ def widened(layout: Layout) -> Layout:
 
 def rows_seen(layout: Layout, reads: Sequence[RowRead]) -> tuple[RowSeen, ...]:
     """The rows of ``layout`` as their lines, ``reads`` in their order, show them."""
-    cap = _CAP * (pen_width_mm(reads) or 0.0)
+    cap = CAP * (pen_width_mm(reads) or 0.0)
     out = []
     for row, read in zip(layout.rows(), reads, strict=True):
         x0, x1 = line_span(read)
@@ -126,10 +125,10 @@ def by_ends(seen: Sequence[RowSeen]) -> tuple[float | None, float | None]:
     None where their ends do not tell, or not alike."""
     longest = max(one.row[-1].x1_mm - one.row[0].x0_mm for one in seen)
     long = [one for one in seen if one.row[-1].x1_mm - one.row[0].x0_mm > longest - _NEAR_MM]
-    sides = [[(one.baseline_mm, x) for one in long if (x := one.panels_mm[k][k]) is not None] for k in (0, -1)]
     if len(long) == 1:
-        ((start, end),) = [(one.start_mm, one.end_mm) for one in long]
+        start, end = long[0].start_mm, long[0].end_mm
         return None, None if start is None or end is None else end - start
+    sides = [[(one.baseline_mm, x) for one in long if (x := one.panels_mm[k][k]) is not None] for k in (0, -1)]
     fits = [fit for side in sides if (fit := _line(np.array(side).reshape(-1, 2))) is not None]
     told = [fit for fit in fits if fit.known < _TURN]
     if not told or abs(told[0].lean - told[-1].lean) > _ALIKE * (told[0].known + told[-1].known):
@@ -204,11 +203,8 @@ def straightened(seen: Sequence[RowSeen], bars: Sequence[Bar]) -> Matrix | None:
         if len(one.row) < n:
             continue
         for k, panel in enumerate(one.row):
-            level = _level_at(one, panel.x0_mm)
-            beside = (bar for bar in bars if bar.top_mm < level < bar.bottom_mm + _BESIDE_MM)
-            near = [bar for bar in beside if abs(bar.x_mm - panel.x0_mm) < _NEAR_MM]
-            if near:
-                bar = min(near, key=lambda bar: abs(bar.x_mm - panel.x0_mm))
+            bar = bar_at(bars, panel.x0_mm, _level_at(one, panel.x0_mm), _NEAR_MM)
+            if bar is not None:
                 upright.append((bar.x_mm, (bar.top_mm + bar.bottom_mm) / 2, k, _BAR_MM))
     levels = np.concatenate([one.levels for one in rows])
     row_of = np.concatenate([np.full(len(one.levels), k) for k, one in enumerate(rows)])
@@ -241,13 +237,13 @@ def straightened(seen: Sequence[RowSeen], bars: Sequence[Bar]) -> Matrix | None:
             [float(np.median(points[at == k, 0])) for k in range(len(kinds))],
         ]
     )
-    turned, seen_aside = first[3:], first
+    turned, aside = first[3:], None
     for blur in _BLURS:
         told = {"loss": "cauchy", "f_scale": blur, "x_scale": "jac"}
         turn = least_squares(lambda q: off(_turn(q)), turned, **told)
         turned = turn.x
-        fit = least_squares(off, _turn(turned) if seen_aside is first else seen_aside, **told)
-        seen_aside = fit.x
+        fit = least_squares(off, _turn(turned) if aside is None else aside, **told)
+        aside = fit.x
     return matrix(fit.x) if turn.cost - fit.cost > _EVIDENCE else None
 
 

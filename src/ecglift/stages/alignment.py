@@ -16,7 +16,7 @@ import numpy as np
 from ecglift.models.strip import RowRead
 from ecglift.paper import LARGE_SQUARE_MM, Layout, Panel
 from ecglift.reading.columns import common_place, even_columns
-from ecglift.reading.inkends import ink_ends, pen_width_mm
+from ecglift.reading.inkends import CAP, ink_ends, pen_width_mm
 from ecglift.reading.marks import Pulse, pulse_at
 
 _ALIKE_MM: Final = 0.05
@@ -34,10 +34,9 @@ thought to begin within the third of each other do so at one place."""
 _LONGEST_S: Final = 1 / 250
 """No device prints fewer samples, whatever rate is asked for."""
 
-_CAP: Final = 0.3
 _CAPS_MOST: Final = 1.25
-"""How far the ink reaches beyond the first and last sample, in parts of a line's width, measured on 90 pages, and at
-most, beyond both, with ends of any shape."""
+"""How far the ink reaches beyond the first and last sample together at most, in parts of a line's width, with ends of
+any shape."""
 
 _ROUGH_MM: Final = 0.08
 _ROUGH: Final = 0.3
@@ -231,7 +230,7 @@ class _Ink:
     ) -> tuple[float, float] | None:
         """From where to where a line lasts whose ink reaches from ``start`` to ``end``: whole multiples of ``step``
         mm, or as long as it was ``thought`` to. None where that is not known better than it was."""
-        (x0, x1), cap = thought, _CAP * self.pen_mm
+        (x0, x1), cap = thought, CAP * self.pen_mm
         whole = _whole(x1 - x0, step)
         begin = None if start is None else start + cap
         stop = None if end is None else end - cap + self.sample_mm

@@ -62,8 +62,8 @@ _LINE_ROUNDS: Final = 2
 _STEP_S: Final = 0.5
 _STRETCH: Final = 0.006
 _TOUCHING_MM: Final = 0.5
-"""How often the view and then the turn and the scale are corrected. Bars of several columns, and rows without gaps,
-and panels that are a whole number of such steps long, to so many e-folds, are so exactly."""
+"""How often the view and then the turn and the scale are corrected. Bars of several columns, and rows or, where more
+than the last parts these, panels that are a whole number of such steps long, to so many e-folds, are so exactly."""
 
 _SAMPLE_S: Final = 0.001
 """How long before its end a line's last sample stands: none to two milliseconds, as a rule."""
@@ -136,6 +136,7 @@ def find_scale(image: NDArray[np.uint8], read: Reader) -> FoundScale:
             "No ECG paper grid was found, nor lead names and columns to tell the scale by. If the page is an ECG, "
             "give its scale with px_per_mm (dots per inch / 25.4).",
         )
+    read = _once(read)
     found, aside = _straight(read, box, best[1])
     page_map = PageMap(_by_lines(read, box, found))
     return FoundScale(page_map, _bounds(page_map, box), best[0], aside)
@@ -189,6 +190,21 @@ def _measured(
         down = across
     merit = marks.named * (1.0 if tall is not None else 0.8)
     yield merit, guess @ np.diag([across, down, 1.0])
+
+
+def _once(read: Reader) -> Reader:
+    """``read``, which does not read the same map twice in a row."""
+    last: dict[bytes, Marks] = {}
+
+    def read_once(page_map: PageMap, bounds: Box) -> Marks:
+        key = page_map.homography.tobytes()
+        if key not in last:
+            marks = read(page_map, bounds)
+            last.clear()
+            last[key] = marks
+        return last[key]
+
+    return read_once
 
 
 def _straight(read: Reader, box: Box, found: Matrix) -> tuple[Matrix, bool]:

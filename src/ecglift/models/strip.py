@@ -171,7 +171,7 @@ def _followed(log_p: NDArray[np.float32], step_cost: float | NDArray[np.float32]
     return np.asarray(near[best, np.arange(columns)])
 
 
-def _lobe(p: NDArray[np.float32], path: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def lobe(p: NDArray[np.float32], path: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """First row and one past the last, each (columns,), of the piece of the distribution that holds the path.
 
     A steep line leaves a tall stroke in a column and a tall piece of distribution: its middle is the answer, however
@@ -238,7 +238,7 @@ def _along(
     """(y, sigma, mass, inside) of the piece of each column's distribution that the best path runs through: its middle,
     its spread and what it holds, each (columns,), and where it is, (STRIP_PX, columns)."""
     p = np.exp(log_p)
-    top, bottom = _lobe(p, _followed(log_p, step_cost))
+    top, bottom = lobe(p, _followed(log_p, step_cost))
     row = np.arange(log_p.shape[0], dtype=np.float32)[:, None]
     inside = (row >= top) & (row < bottom)
     p *= inside

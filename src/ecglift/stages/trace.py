@@ -20,6 +20,7 @@ from ecglift.paper import Layout, Panel
 from ecglift.penline import refine
 from ecglift.pixels import planes
 from ecglift.sheet import Sheet, Trace
+from ecglift.stages.crossings import told_apart
 
 Floats = NDArray[np.float64]
 
@@ -96,7 +97,7 @@ def trace_rows(
     rows, where they have been read."""
     settings = settings or TraceSettings()
     rows = layout.rows()
-    reads = reads or read_rows(sheet, layout, settings)
+    reads = told_apart(reads or read_rows(sheet, layout, settings), layout)
     claims = [_claim(read, row, sheet, settings) for read, row in zip(reads, rows, strict=True)]
     coarse: Sheet | None = None
     traces = []

@@ -9,7 +9,7 @@ import numpy as np
 from ecglift.models.strip import STRIP_PX, RowRead, Strip
 from ecglift.paper import Layout, Panel
 from ecglift.sheet import Sheet
-from ecglift.stages.trace import _seen, _strays, _with_tall, trace_rows
+from ecglift.stages.trace import _outside, _seen, _strays, _with_tall, trace_rows
 
 
 def _read(y_mm: np.ndarray, px_per_mm: float) -> RowRead:
@@ -88,6 +88,18 @@ def test_what_the_picture_does_not_show_is_not_read() -> None:
     read = np.isfinite(trace.y_mm)
     assert read[trace.x_mm < 68.0].mean() > 0.95
     assert not read[trace.x_mm > 70.2].any()
+
+
+def test_a_line_that_leaves_the_picture_and_comes_back_is_not_seen_between() -> None:
+    sheet = Sheet(np.zeros((200, 320, 3), np.uint8), np.arange(200)[:, None] + np.zeros((1, 320)) < 160)
+    x = np.arange(0.0, 39.0, 1 / 16)
+    y, presence = np.full(len(x), 10.0), np.ones(len(x))
+    dip, gap = np.abs(x - 10) < 1.0, np.abs(x - 30) < 0.5
+    y[np.abs(x - 10) < 1.4], y[dip] = 19.5, 12.0  # the picture ends at 20 mm
+    presence[dip | gap] = 0.1
+    assert (_outside(sheet, x, y, presence) == dip).all()
+    y[x > 10] = 10.0  # it meets the edge on one side only
+    assert not _outside(sheet, x, y, presence).any()
 
 
 def test_a_line_that_leaves_for_a_separator_is_left_out_and_a_complex_is_not() -> None:

@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import binary_closing, label
+from scipy.ndimage import binary_closing, find_objects, label
 
 from ecglift.inkshare import Claim, divided
 from ecglift.leaps import without_leaps
@@ -56,6 +56,12 @@ separator it may stay away; the spread of its height leaps within 0.05 mm of whe
 pages 98 % of the columns of a panel whose chance is below one half but whose spread is below the first lie within
 0.4 mm of the line, and even wider ones within 1.5 mm. So a row that is seen in more than a fifth of its columns goes
 on where its height is known, and across what lies between, up to the second."""
+
+_GONE: Final = 0.5
+_MEETS_MM: Final = 1.5
+_MEETS_COLUMNS: Final = 8
+"""Where the chance of a line is below the first, and within so many columns on both sides the line comes as near as the
+second to the edge of what the picture shows, it has gone out there and come back."""
 
 _END_MM: Final = 1.2
 _STRAY_MM: Final = 3.0
@@ -159,7 +165,23 @@ def read_row(sheet: Sheet, panels: tuple[Panel, ...], settings: TraceSettings) -
     x_mm, y_mm = strip.columns_mm(), strip.rows_mm(y_px)
     # Beyond the picture the strip is blank, and the network may guess how the line goes on.
     presence = np.where(sheet.shows(x_mm, y_mm), 1 / (1 + np.exp(-presence_logit.astype(float))), 0.0)
+    presence[_outside(sheet, x_mm, y_mm, presence)] = 0.0
     return RowRead(strip, x_mm, y_mm, sigma_px / strip.px_per_mm, presence, log_p)
+
+
+def _outside(sheet: Sheet, x_mm: Floats, y_mm: Floats, presence: Floats) -> NDArray[np.bool_]:
+    """(n,) columns between two in which the line meets the same edge of what the picture shows, and rather no line."""
+    shown, out = sheet.shows(x_mm, y_mm), np.zeros(len(x_mm), np.bool_)
+    runs, _ = label(presence < _GONE)
+    for outward_mm in (-_MEETS_MM, _MEETS_MM):
+        meets = shown & ~sheet.shows(x_mm, y_mm + outward_mm)
+        for (run,) in find_objects(runs):
+            first = max(run.start - _MEETS_COLUMNS, 0)
+            before = np.flatnonzero(meets[first : run.start])
+            after = np.flatnonzero(meets[run.stop : run.stop + _MEETS_COLUMNS])
+            if len(before) and len(after):
+                out[first + before[-1] + 1 : run.stop + after[0]] = True
+    return out
 
 
 def row_path(read: RowRead, panels: tuple[Panel, ...], settings: TraceSettings) -> Trace:

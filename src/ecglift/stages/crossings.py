@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final
 
@@ -28,79 +28,83 @@ _STEEPEST: Final = 98
 _DOUBTED: Final = 0.3
 _AROUND: Final = 8
 """A column is in doubt, and so are that many beside it, where a row may be elsewhere with that chance."""
+_SHORT: Final = 32
+"""Columns, 2 mm: less than a complex."""
+
+
+@dataclass(frozen=True)
+class _View:
+    """A lead where others are seen at the same time: the columns ``where`` of its row's strip."""
+
+    row: int
+    panel: Panel
+    read: RowRead
+    where: slice
+
+    def line_mm(self) -> Floats:
+        return self.read.y_mm[self.where]
+
+    def mv(self, zero_mm: Floats) -> NDArray[np.float32]:
+        """(rows, n) what the strip's heights are in mV, from zero lines (n,)."""
+        heights = self.read.strip.rows_mm(np.arange(len(self.read.log_p), dtype=float))
+        return np.asarray((heights[:, None] - zero_mm) / self.per_mv, np.float32)
+
+    @property
+    def per_mv(self) -> float:
+        """Millimetres downwards for a millivolt."""
+        return -self.panel.gain_mm_mv * self.panel.polarity
 
 
 def told_apart(reads: Sequence[RowRead], layout: Layout) -> list[RowRead]:
     """The rows' ``reads`` with their chances in crossing complexes weighed by the leads that were seen there at the
     same time, and their lines decoded anew; the others as they are."""
-    rows = layout.rows()
     log_p: dict[int, NDArray[np.float32]] = {}
     changed = {k: np.zeros(len(read.x_mm), np.bool_) for k, read in enumerate(reads)}
-    for x0_mm, x1_mm, panels in _stretches(rows):
-        columns = _columns(reads, panels, x0_mm, x1_mm)
-        if columns is None:
-            continue
-        for row, where, log_fit in _weighed(reads, panels, columns, layout.speed_mm_s):
-            log_p.setdefault(row, reads[row].log_p.copy())[:, where] += log_fit
-            changed[row][where] = True
+    for views in _together(reads, layout.rows()):
+        for view, columns, log_fit in _weighed(views, layout.speed_mm_s):
+            log_p.setdefault(view.row, view.read.log_p.copy())[:, columns] += log_fit
+            changed[view.row][columns] = True
     return [_decoded(read, log_p[k], changed[k]) if k in log_p else read for k, read in enumerate(reads)]
 
 
-def _stretches(rows: tuple[tuple[Panel, ...], ...]) -> Iterator[tuple[float, float, list[tuple[int, Panel]]]]:
-    """(x0, x1, panels by row) of every piece of the sheet over which the same simultaneous leads stand, where there
-    are two or more."""
+def _together(reads: Sequence[RowRead], rows: tuple[tuple[Panel, ...], ...]) -> Iterator[list[_View]]:
+    """The leads, two or more, of every piece of the sheet over which the same ones are seen at the same time."""
     columns = [panel for row in rows if len(row) > 1 for panel in row]
     # Columns that show the same seconds: a strip below goes on while they begin anew.
     repeated = bool(columns) and len({panel.start_s for panel in columns}) == 1
     ends = sorted({x for row in rows for panel in row for x in (panel.x0_mm, panel.x1_mm)})
     for x0, x1 in pairwise(ends):
         there = [
-            (k, panel)
+            _View(k, panel, reads[k], slice(*np.searchsorted(reads[k].x_mm, (x0 - 1e-6, x1 + 1e-6))))
             for k, row in enumerate(rows)
             for panel in row
             if panel.x0_mm <= x0 and x1 <= panel.x1_mm and not (repeated and len(row) == 1)
         ]
-        if len(there) > 1:
-            yield x0, x1, there
+        n = min((view.where.stop - view.where.start for view in there), default=0)
+        if len(there) > 1 and n > _SHORT:
+            yield [replace(view, where=slice(view.where.start, view.where.start + n)) for view in there]
 
 
-def _columns(
-    reads: Sequence[RowRead], panels: list[tuple[int, Panel]], x0_mm: float, x1_mm: float
-) -> list[slice] | None:
-    """The columns of each panel's strip between x0 and x1, the same places on all; None for less than a complex."""
-    first = [int(np.searchsorted(reads[row].x_mm, x0_mm - 1e-6)) for row, _ in panels]
-    last = [int(np.searchsorted(reads[row].x_mm, x1_mm + 1e-6)) for row, _ in panels]
-    n = min(b - a for a, b in zip(first, last, strict=True))
-    return [slice(a, a + n) for a in first] if n > 4 * _AROUND else None
-
-
-def _weighed(
-    reads: Sequence[RowRead], panels: list[tuple[int, Panel]], columns: list[slice], speed_mm_s: float
-) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.float32]]]:
-    """Of each panel whose complexes are in doubt: its row, columns of the row's strip, and the logarithms (rows,
-    columns) of how its heights there go with the other leads."""
-    per_s = speed_mm_s / float(np.diff(reads[panels[0][0]].x_mm[:2])[0])
-    y_mm = np.array([reads[row].y_mm[where] for (row, _), where in zip(panels, columns, strict=True)])
-    zero_mm = np.array([_slow(y, round(_ZERO_S * per_s)) for y in y_mm])
-    per_mv = np.array([-panel.gain_mm_mv * panel.polarity for _, panel in panels])
-    moves = np.abs(np.gradient((y_mm - zero_mm) / per_mv[:, None], axis=1)).sum(axis=0)
+def _weighed(views: list[_View], speed_mm_s: float) -> Iterator[tuple[_View, NDArray[np.int64], NDArray[np.float32]]]:
+    """Where complexes are in doubt, of each lead: the columns of its strip and the logarithms (rows, columns) of how
+    its heights there go with the other leads."""
+    per_s = speed_mm_s / float(np.diff(views[0].read.x_mm[:2])[0])
+    zero_mm = [_slow(view.line_mm(), round(_ZERO_S * per_s)) for view in views]
+    line_mv = [(view.line_mm() - zero) / view.per_mv for view, zero in zip(views, zero_mm, strict=True)]
+    moves = np.abs(np.gradient(np.array(line_mv), axis=1)).sum(axis=0)
     moves = uniform_filter1d(moves, max(3, round(_SMOOTHED_S * per_s)))
     complexes = moves > _STEEP * np.percentile(moves, _STEEPEST)
-    doubts = [_doubted(reads[row], where, complexes) for (row, _), where in zip(panels, columns, strict=True)]
-    doubted = binary_dilation(np.any(doubts, axis=0), iterations=_AROUND)
-    used = np.flatnonzero(complexes | doubted)
+    doubted = np.any([_doubted(view.read, view.where, complexes) for view in views], axis=0)
     if not doubted.any():
         return
-    chances, mv = [], []
-    for k, ((row, _), where) in enumerate(zip(panels, columns, strict=True)):
-        read = reads[row]
-        heights = read.strip.rows_mm(np.arange(len(read.log_p), dtype=float))
-        chances.append(np.exp(read.log_p[:, where][:, used]))
-        mv.append(((heights[:, None] - zero_mm[k, used]) / per_mv[k]).astype(np.float32))
-    mean, variance = expected(chances, mv, covariance([panel.lead for _, panel in panels]))
+    doubted = binary_dilation(doubted, iterations=_AROUND)
+    used = np.flatnonzero(complexes | doubted)
+    chances = [np.exp(view.read.log_p[:, view.where][:, used]) for view in views]
+    mv = [view.mv(zero[used]) for view, zero in zip(views, zero_mm, strict=True)]
+    mean, variance = expected(chances, mv, covariance([view.panel.lead for view in views]))
     at = doubted[used]
-    for k, ((row, _), where) in enumerate(zip(panels, columns, strict=True)):
-        yield row, where.start + used[at], np.log(fit(mv[k][:, at], mean[k, at], variance[k, at]))
+    for k, view in enumerate(views):
+        yield view, view.where.start + used[at], np.log(fit(mv[k][:, at], mean[k, at], variance[k, at]))
 
 
 def _slow(y: Floats, width: int) -> Floats:

@@ -28,6 +28,8 @@ _STEEPEST: Final = 98
 _DOUBTED: Final = 0.3
 _AROUND: Final = 8
 """A column is in doubt, and so are that many beside it, where a row may be elsewhere with that chance."""
+_BESIDE_S: Final = 0.1
+"""So near to a lead's ends stand pulses and separators."""
 _SHORT: Final = 32
 """Columns, 2 mm: less than a complex."""
 
@@ -94,6 +96,8 @@ def _weighed(views: list[_View], speed_mm_s: float) -> Iterator[tuple[_View, NDA
     moves = np.abs(np.gradient(np.array(line_mv), axis=1)).sum(axis=0)
     moves = uniform_filter1d(moves, max(3, round(_SMOOTHED_S * per_s)))
     complexes = moves > _STEEP * np.percentile(moves, _STEEPEST)
+    beside = round(_BESIDE_S * per_s)
+    complexes[:beside], complexes[-beside:] = False, False
     doubted = np.any([_doubted(view.read, view.where, complexes) for view in views], axis=0)
     if not doubted.any():
         return

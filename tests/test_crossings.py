@@ -78,3 +78,9 @@ def test_a_strip_below_columns_of_the_same_seconds_does_not_speak() -> None:
         Panel("II", 1, 0, 0.5, 63.0, PITCH_MM, rhythm=True),
     )
     assert all(a is b for a, b in zip(told_apart(reads, Layout("custom", panels)), reads, strict=True))
+
+
+def test_a_piece_too_short_for_a_complex_is_left_alone() -> None:
+    reads = [read_of(0, 0.7), read_of(1, 0.0)]
+    panels = (Panel("I", 0, 0, 5.0, 9.0, 0.0), Panel("II", 1, 0, 5.0, 9.0, PITCH_MM))
+    assert all(a is b for a, b in zip(told_apart(reads, Layout("custom", panels)), reads, strict=True))

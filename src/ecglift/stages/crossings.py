@@ -98,6 +98,8 @@ def _weighed(views: list[_View], speed_mm_s: float) -> Iterator[tuple[_View, NDA
     complexes = moves > _STEEP * np.percentile(moves, _STEEPEST)
     beside = round(_BESIDE_S * per_s)
     complexes[:beside], complexes[-beside:] = False, False
+    if not complexes.any():
+        return
     doubted = np.any([_doubted(view.read, view.where, complexes) for view in views], axis=0)
     if not doubted.any():
         return

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from ecglift.crossings import told_apart
 from ecglift.models.strip import COLUMNS_PER_PX, STRIP_PX, RowRead, Strip, line_of
 from ecglift.paper import Layout, Panel
 from ecglift.sheet import SHEET_PX_PER_MM
-from ecglift.stages.crossings import told_apart
 
 LEADS = ("I", "II", "III")
 PITCH_MM = 20.0

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_closing, find_objects, label
 
+from ecglift.crossings import told_apart
 from ecglift.inkshare import Claim, divided
 from ecglift.leaps import without_leaps
 from ecglift.models.pen import correction, features
@@ -20,7 +21,6 @@ from ecglift.paper import Layout, Panel
 from ecglift.penline import refine
 from ecglift.pixels import planes
 from ecglift.sheet import Sheet, Trace
-from ecglift.stages.crossings import told_apart
 
 Floats = NDArray[np.float64]
 

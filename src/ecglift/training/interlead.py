@@ -31,7 +31,7 @@ _STEEPEST: Final = 98
 
 def complexes(mv: Floats, rate_hz: float) -> Floats:
     """(12, samples within QRS complexes) mV of a record ``mv`` (12, n), from the running median of each lead, as
-    :mod:`ecglift.stages.crossings` measures them."""
+    :mod:`ecglift.crossings` measures them."""
     high = mv - median_filter(mv, (1, round(_ZERO_S * rate_hz) | 1))
     moves = uniform_filter1d(np.abs(np.gradient(high, axis=1)).sum(axis=0), round(_SMOOTHED_S * rate_hz))
     return np.asarray(high[:, moves > _STEEP * np.percentile(moves, _STEEPEST)])

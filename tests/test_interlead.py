@@ -7,7 +7,7 @@ import numpy as np
 from ecglift.interlead import covariance, expected, fit
 from ecglift.leads import CHEST_LEADS, LEADS
 from ecglift.press.patients import simulate
-from ecglift.training.interlead import complexes, measure
+from ecglift.training.interlead import measure, within_complexes
 from ecglift.training.signals import Signals
 
 MV = np.linspace(-4, 4, 401, dtype=np.float32)
@@ -39,7 +39,9 @@ def test_limb_leads_are_what_einthoven_says() -> None:
 
 
 def test_a_chest_leads_stroke_is_the_one_that_goes_with_its_neighbours() -> None:
-    mv = complexes(np.asarray(simulate(np.random.default_rng(3), fs_hz=250.0).mv[:, :2000], float), 250.0)[6:, :80]
+    mv = within_complexes(np.asarray(simulate(np.random.default_rng(3), fs_hz=250.0).mv[:, :2000], float), 250.0)[
+        6:, :80
+    ]
     among, heights = covariance(CHEST_LEADS), [np.repeat(MV[:, None], mv.shape[1], 1)] * 6
     other = np.where(mv[3] > 0, -1.2, 1.2)  # a neighbour's stroke, far from the lead's own
     chances = [seen((lead, 1.0)) for lead in mv]

@@ -9,22 +9,15 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import binary_dilation, median_filter, uniform_filter1d
+from scipy.ndimage import binary_dilation, median_filter
 
-from ecglift.interlead import covariance, expected, fit
-from ecglift.models.strip import RowRead, line_of, lobe, pieces_around
+from ecglift.interlead import ZERO_S, complexes, covariance, expected, fit
+from ecglift.models.strip import RowRead, decoded_anew, lobe
 from ecglift.paper import Layout, Panel
 
 Floats = NDArray[np.float64]
 
-_ZERO_S: Final = 0.35
-"""A complex is measured from the median of its line over that time: more than twice as long as it lasts."""
 _THINNED: Final = 4
-_SMOOTHED_S: Final = 0.05
-_STEEP: Final = 0.35
-_STEEPEST: Final = 98
-"""Where all lines together move by that part of what they do at their steepest, a percentile, there is a complex."""
-
 _DOUBTED: Final = 0.3
 _AROUND: Final = 8
 """A column is in doubt, and so are that many beside it, where a row may be elsewhere with that chance."""
@@ -66,7 +59,9 @@ def told_apart(reads: Sequence[RowRead], layout: Layout) -> list[RowRead]:
         for view, columns, log_fit in _weighed(views, layout.speed_mm_s):
             log_p.setdefault(view.row, view.read.log_p.copy())[:, columns] += log_fit
             changed[view.row][columns] = True
-    return [_decoded(read, log_p[k], changed[k]) if k in log_p else read for k, read in enumerate(reads)]
+    for k, weighed in log_p.items():
+        weighed[:, changed[k]] -= np.log(np.exp(weighed[:, changed[k]]).sum(axis=0))
+    return [decoded_anew(read, log_p[k], changed[k]) if k in log_p else read for k, read in enumerate(reads)]
 
 
 def _together(reads: Sequence[RowRead], rows: tuple[tuple[Panel, ...], ...]) -> Iterator[list[_View]]:
@@ -91,20 +86,18 @@ def _weighed(views: list[_View], speed_mm_s: float) -> Iterator[tuple[_View, NDA
     """Where complexes are in doubt, of each lead: the columns of its strip and the logarithms (rows, columns) of how
     its heights there go with the other leads."""
     per_s = speed_mm_s / float(np.diff(views[0].read.x_mm[:2])[0])
-    zero_mm = [_slow(view.line_mm(), round(_ZERO_S * per_s)) for view in views]
+    zero_mm = [_slow(view.line_mm(), round(ZERO_S * per_s)) for view in views]
     line_mv = [(view.line_mm() - zero) / view.per_mv for view, zero in zip(views, zero_mm, strict=True)]
-    moves = np.abs(np.gradient(np.array(line_mv), axis=1)).sum(axis=0)
-    moves = uniform_filter1d(moves, max(3, round(_SMOOTHED_S * per_s)))
-    complexes = moves > _STEEP * np.percentile(moves, _STEEPEST)
+    within = complexes(np.array(line_mv), per_s)
     beside = round(_BESIDE_S * per_s)
-    complexes[:beside], complexes[-beside:] = False, False
-    if not complexes.any():
+    within[:beside], within[-beside:] = False, False
+    if not within.any():
         return
-    doubted = np.any([_doubted(view.read, view.where, complexes) for view in views], axis=0)
+    doubted = np.any([_doubted(view.read, view.where, within) for view in views], axis=0)
     if not doubted.any():
         return
     doubted = binary_dilation(doubted, iterations=_AROUND)
-    used = np.flatnonzero(complexes | doubted)
+    used = np.flatnonzero(within | doubted)
     chances = [np.exp(view.read.log_p[:, view.where][:, used]) for view in views]
     mv = [view.mv(zero[used]) for view, zero in zip(views, zero_mm, strict=True)]
     mean, variance = expected(chances, mv, covariance([view.panel.lead for view in views]))
@@ -119,23 +112,14 @@ def _slow(y: Floats, width: int) -> Floats:
     return np.asarray(np.interp(np.arange(len(y)), np.arange(0, len(y), _THINNED), thin))
 
 
-def _doubted(read: RowRead, where: slice, complexes: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Columns of the complexes in which the row may be elsewhere than in the piece of chances that its line runs
+def _doubted(read: RowRead, where: slice, within: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Columns ``within`` complexes in which the row may be elsewhere than in the piece of chances that its line runs
     through: a steep stroke's is tall."""
-    at = where.start + np.flatnonzero(complexes)
+    at = where.start + np.flatnonzero(within)
     p = np.exp(read.log_p[:, at])
     middle = np.round((read.y_mm[at] - read.strip.top_mm) * read.strip.px_per_mm).astype(np.int64)
     top, bottom = lobe(p, np.clip(middle, 0, len(p) - 1))
     row = np.arange(len(p))[:, None]
-    doubted = np.zeros(complexes.shape, np.bool_)
-    doubted[complexes] = (p * ((row >= top) & (row < bottom))).sum(axis=0) < 1 - _DOUBTED
+    doubted = np.zeros(within.shape, np.bool_)
+    doubted[within] = (p * ((row >= top) & (row < bottom))).sum(axis=0) < 1 - _DOUBTED
     return doubted
-
-
-def _decoded(read: RowRead, log_p: NDArray[np.float32], changed: NDArray[np.bool_]) -> RowRead:
-    log_p[:, changed] -= np.log(np.exp(log_p[:, changed]).sum(axis=0))
-    y_mm, sigma_mm = read.y_mm.copy(), read.sigma_mm.copy()
-    for columns in pieces_around(changed):
-        y_px, sigma_px = line_of(log_p[:, columns])
-        y_mm[columns], sigma_mm[columns] = read.strip.rows_mm(y_px), sigma_px / read.strip.px_per_mm
-    return replace(read, y_mm=y_mm, sigma_mm=sigma_mm, log_p=log_p)

@@ -12,6 +12,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter1d
 
 from ecglift.leads import CHEST_LEADS, LEAD_INDEX, LIMB_BASIS
 
@@ -32,6 +33,15 @@ _INDEPENDENT: Final = np.array(
 )
 """Mean products of I, II and V1 to V6 within QRS complexes, of patients whose twelve leads have a mean square of one:
 ``python -m ecglift.training.interlead`` on the 1817 records of the training split."""
+
+ZERO_S: Final = 0.35
+"""A complex is measured from the running median of its line over that time: more than twice as long as it lasts."""
+
+_SMOOTHED_S: Final = 0.05
+_LEAST_SMOOTHED: Final = 3
+_STEEP: Final = 0.35
+_STEEPEST: Final = 98
+"""Where all leads together move by that part of what they do at their steepest, a percentile, there is a complex."""
 
 _OWN: Final = 0.04
 """Of its square a lead has that part for itself: what is printed twice or derived from others is read anew."""
@@ -54,6 +64,14 @@ _BROAD_MV: Final = 0.2
 _ROUNDS: Final = 2
 _PASSES: Final = 4
 _DAMPING: Final = 0.6
+
+
+def complexes(mv: Floats, per_s: float) -> NDArray[np.bool_]:
+    """(n,) columns, ``per_s`` a second, in which simultaneous leads ``mv`` (leads, n), measured from their running
+    medians, have a QRS complex."""
+    moves = np.abs(np.gradient(mv, axis=1)).sum(axis=0)
+    moves = uniform_filter1d(moves, max(_LEAST_SMOOTHED, round(_SMOOTHED_S * per_s)))
+    return np.asarray(moves > _STEEP * np.percentile(moves, _STEEPEST))
 
 
 def covariance(leads: Sequence[str]) -> Floats:

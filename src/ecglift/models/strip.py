@@ -7,7 +7,7 @@ output columns per sheet column, a distribution over the strip's rows and the lo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import cv2
@@ -221,6 +221,16 @@ def line_of(
         held = (p * inside[:, piece]).sum(axis=0)
         y[piece] += np.clip(2 - 2 * held / _KNOWN, 0, 1) * ((p * row).sum(axis=0) - y[piece])
     return y.astype(float), sigma
+
+
+def decoded_anew(read: RowRead, log_p: NDArray[np.float32], columns: NDArray[np.bool_]) -> RowRead:
+    """``read`` with the log-probabilities ``log_p`` (rows, n) and the line by them around the marked ``columns``,
+    (n,)."""
+    y_mm, sigma_mm = read.y_mm.copy(), read.sigma_mm.copy()
+    for piece in pieces_around(columns):
+        y_px, sigma_px = line_of(log_p[:, piece])
+        y_mm[piece], sigma_mm[piece] = read.strip.rows_mm(y_px), sigma_px / read.strip.px_per_mm
+    return replace(read, y_mm=y_mm, sigma_mm=sigma_mm, log_p=log_p)
 
 
 def line_along(

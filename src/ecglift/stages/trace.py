@@ -16,7 +16,7 @@ from ecglift.leaps import without_leaps
 from ecglift.models.pen import correction, features
 from ecglift.models.pen import sigma_mm as laplace_sigma_mm
 from ecglift.models.runtime import load, names
-from ecglift.models.strip import COLUMNS_PER_PX, RowRead, cut_strip, line_of, log_softmax, pieces_around
+from ecglift.models.strip import COLUMNS_PER_PX, RowRead, cut_strip, decoded_anew, line_of, log_softmax, pieces_around
 from ecglift.paper import Layout, Panel
 from ecglift.penline import refine
 from ecglift.pixels import planes
@@ -134,12 +134,10 @@ def _without_rivals(read: RowRead, own: Claim, others: list[Claim]) -> RowRead:
         return read
     there = np.asarray(own.chances.any(axis=0))
     disputed = there & (np.abs(left - own.chances).max(axis=0) > _DISPUTED)
-    log_p, y_mm, sigma_mm = read.log_p.copy(), read.y_mm.copy(), read.sigma_mm.copy()
-    for columns in pieces_around(disputed):
-        log_p[:, columns] = np.where(there[columns], np.log(np.maximum(left[:, columns], 1e-7)), log_p[:, columns])
-        y_px, sigma_px = line_of(log_p[:, columns])
-        y_mm[columns], sigma_mm[columns] = read.strip.rows_mm(y_px), sigma_px / read.strip.px_per_mm
-    return replace(read, y_mm=y_mm, sigma_mm=sigma_mm, log_p=log_p)
+    log_p = read.log_p.copy()
+    for piece in pieces_around(disputed):
+        log_p[:, piece] = np.where(there[piece], np.log(np.maximum(left[:, piece], 1e-7)), log_p[:, piece])
+    return decoded_anew(read, log_p, disputed)
 
 
 def _without_leaps(read: RowRead, settings: TraceSettings) -> RowRead:
@@ -172,10 +170,10 @@ def read_row(sheet: Sheet, panels: tuple[Panel, ...], settings: TraceSettings) -
 def _outside(sheet: Sheet, x_mm: Floats, y_mm: Floats, presence: Floats) -> NDArray[np.bool_]:
     """(n,) columns between two in which the line meets the same edge of what the picture shows, and rather no line."""
     shown, out = sheet.shows(x_mm, y_mm), np.zeros(len(x_mm), np.bool_)
-    runs, _ = label(presence < _GONE)
+    gone = find_objects(label(presence < _GONE)[0])
     for outward_mm in (-_MEETS_MM, _MEETS_MM):
         meets = shown & ~sheet.shows(x_mm, y_mm + outward_mm)
-        for (run,) in find_objects(runs):
+        for (run,) in gone:
             first = max(run.start - _MEETS_COLUMNS, 0)
             before = np.flatnonzero(meets[first : run.start])
             after = np.flatnonzero(meets[run.stop : run.stop + _MEETS_COLUMNS])

@@ -13,8 +13,9 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import median_filter, uniform_filter1d
+from scipy.ndimage import median_filter
 
+from ecglift.interlead import ZERO_S, complexes
 from ecglift.leads import CHEST_LEADS, LEAD_INDEX
 from ecglift.training.signals import Signals, load_signals
 
@@ -23,18 +24,12 @@ Floats = NDArray[np.float64]
 _INDEPENDENT: Final = [LEAD_INDEX[name] for name in ("I", "II", *CHEST_LEADS)]
 _RATE_HZ: Final = 250.0
 _SECONDS: Final = 8.0
-_ZERO_S: Final = 0.35
-_SMOOTHED_S: Final = 0.05
-_STEEP: Final = 0.35
-_STEEPEST: Final = 98
 
 
-def complexes(mv: Floats, rate_hz: float) -> Floats:
-    """(12, samples within QRS complexes) mV of a record ``mv`` (12, n), from the running median of each lead, as
-    :mod:`ecglift.crossings` measures them."""
-    high = mv - median_filter(mv, (1, round(_ZERO_S * rate_hz) | 1))
-    moves = uniform_filter1d(np.abs(np.gradient(high, axis=1)).sum(axis=0), round(_SMOOTHED_S * rate_hz))
-    return np.asarray(high[:, moves > _STEEP * np.percentile(moves, _STEEPEST)])
+def within_complexes(mv: Floats, rate_hz: float) -> Floats:
+    """(12, samples within QRS complexes) mV of a record ``mv`` (12, n), from the running median of each lead."""
+    high = mv - median_filter(mv, (1, round(ZERO_S * rate_hz) | 1))
+    return np.asarray(high[:, complexes(high, rate_hz)])
 
 
 def measure(signals: Signals) -> Floats:
@@ -43,7 +38,7 @@ def measure(signals: Signals) -> Floats:
     total, n = np.zeros((8, 8)), 0
     for record in signals.mv:
         mv = np.asarray(record[:, : round(_SECONDS * signals.fs_hz) : step], float)
-        within = complexes(mv, signals.fs_hz / step) if np.isfinite(mv).all() else np.zeros((12, 0))
+        within = within_complexes(mv, signals.fs_hz / step) if np.isfinite(mv).all() else np.zeros((12, 0))
         square = float((within**2).mean()) if within.size else 0.0
         if square > 0:
             chosen = within[_INDEPENDENT]

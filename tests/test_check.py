@@ -165,6 +165,26 @@ def test_a_complex_read_from_another_row_is_mended_by_its_fellows(lead: int, mom
     assert out.confidence[lead, moment + 10] > 0.5
 
 
+@pytest.mark.parametrize("lead", range(6))
+def test_of_six_limb_leads_one_that_strayed_is_found_however_sure_it_was(lead: int) -> None:
+    """120 ms off by millivolts, with full confidence: a relation fails, but for a few moments only, and five others say
+    which lead it is; of three nobody can."""
+    truth = heart()
+    strayed = truth + 0.004 * np.random.default_rng(4).standard_normal((12, 5000))
+    strayed[lead, 600:660] += 3.0
+    rec = printed(strayed, 0.005, layout="12x1")
+    checks = check(rec, LAYOUT)
+    assert checks.problems
+    assert {f"check-{name}" for name in checks.local} == {problem.code for problem in checks.problems}
+    out = correct(rec, checks)
+    inside = slice(615, 645)
+    others = [k for k in range(6) if k != lead]
+    assert np.abs(out.mv[lead, inside] - truth[lead, inside]).max() < 0.1
+    np.testing.assert_allclose(out.mv[others, inside], truth[others, inside], atol=0.05)
+    three = printed(strayed, 0.005)  # the second column has other leads
+    np.testing.assert_allclose(correct(three, check(three, LAYOUT)).mv[:3, inside], three.mv[:3, inside], atol=0.02)
+
+
 def test_shifting_back_and_forth_returns_the_signal() -> None:
     row = heart()[1]
     row[:100] = np.nan

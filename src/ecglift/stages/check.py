@@ -27,6 +27,12 @@ _SMALL_MV: Final = 0.03
 """A relation holds when its residual is below −14 dB of its leads (20 %) or below 30 µV rms, the width of a pen line,
 or as small as the confidence of its leads promises; above −6 dB (half their height) it says nothing any more."""
 
+_FEW: Final = 0.1
+"""A relation that holds but for that part of its moments is not wrong: a piece of one lead strayed."""
+
+_ALONE: Final = 3.0
+"""One lead has strayed where the others agree without it, and that many times worse without any other."""
+
 _LARGEST_MV: Final = 8.0
 _SMALLEST_MV: Final = 0.05
 """Peak to peak. Of 2,640 real leads 99.95 % lie between 0.25 and 7.4 mV; what is flatter has no heart in it."""
@@ -45,11 +51,13 @@ class Check:
 
 @dataclass(frozen=True)
 class Checks:
-    """All checks of a recording. ``lags_s``: (lead, delay against its fellows) of limb leads that needed a shift."""
+    """All checks of a recording. ``lags_s``: (lead, delay against its fellows) of limb leads that needed a shift;
+    ``local``: names of relations that failed, but in few moments only."""
 
     checks: tuple[Check, ...] = ()
     problems: tuple[Problem, ...] = ()
     lags_s: tuple[tuple[str, float], ...] = ()
+    local: tuple[str, ...] = ()
 
     def __getitem__(self, name: str) -> Check:
         """The check of that name; KeyError when there is none."""
@@ -88,7 +96,8 @@ class Residual:
     """What a relation leaves: ``db`` of its power over the mean power of its leads, ``rms_mv``, over ``n`` moments.
 
     ``lags_s``: (3,) the shifts of the relation's leads that make it smallest; ``aligned_db``, ``aligned_mv``: with
-    them. ``expected_mv``: what the leads' confidence lets one expect, NaN when there was none.
+    them. ``expected_mv``: what the leads' confidence lets one expect, NaN when there was none. ``usual_db``: aligned,
+    without the moments that fit least.
     """
 
     relation: Relation
@@ -99,6 +108,7 @@ class Residual:
     aligned_mv: float
     lags_s: Floats
     expected_mv: float
+    usual_db: float
 
 
 def residual(
@@ -152,7 +162,12 @@ def residual(
     if sigma is not None:
         noise = sigma[list(relation.rows)][:, together] ** 2
         expected_mv = float(np.sqrt((weights[:, None] ** 2 * noise).sum(axis=0).mean()))
-    return Residual(relation, n, *measure(plain), *measure(best), lags, expected_mv)
+    there = np.isfinite(best)
+    off = np.abs(best[there] - np.median(best[there]))
+    usual = off <= np.quantile(off, 1 - _FEW)
+    share = best[there][usual].var() / max(float((moved[:, there][:, usual] ** 2).mean()), 1e-12)
+    usual_db = 10 * float(np.log10(max(share, 1e-12)))
+    return Residual(relation, n, *measure(plain), *measure(best), lags, expected_mv, usual_db)
 
 
 def shifted(row: Floats, time_s: Floats, lag_s: float) -> Floats:
@@ -191,7 +206,9 @@ def check(recording: Recording, layout: Layout, pulse_height_mm: float | None = 
         if r is not None and r.aligned_db < min(r.db - 1, _GOOD_DB):
             for k, lag in zip(r.relation.rows, r.lags_s, strict=True):
                 lags.setdefault(LIMB_LEADS[k], []).append(float(lag))
-    return Checks(tuple(checks), problems, tuple((lead, float(np.median(v))) for lead, v in lags.items()))
+    failed = {c.name for c in checks if c.verdict == "failed"}
+    local = tuple(r.relation.name for r in found if r and r.relation.name in failed and r.usual_db <= _GOOD_DB)
+    return Checks(tuple(checks), problems, tuple((lead, float(np.median(v))) for lead, v in lags.items()), local)
 
 
 def _trusted(mv: Floats, sigma: Floats) -> Floats:
@@ -320,12 +337,12 @@ def correct(recording: Recording, checks: Checks, max_chi: float = 3.0) -> Recor
     At each moment the leads that are seen together are replaced by the nearest values that obey the relations, each
     weighed by 1/σ² where σ follows from its confidence; one that strayed into another line, and whose confidence says
     so, is thus put right by its fellows. Leads are aligned by ``checks.lags_s`` first and keep their own time and zero
-    line. Nothing is changed when a relation failed, nor at moments where the residual
+    line. Nothing is changed when a relation failed in more than a few moments, nor at moments where the residual
     exceeds ``max_chi`` times what the confidence allows: there something is wrong that an average would spread.
     """
     mv = recording.mv.astype(float)
     judged = {c.name: c.verdict for c in checks.checks}
-    relations = {judged.get(r.name) for r in RELATIONS}
+    relations = {"doubtful" if r.name in checks.local else judged.get(r.name) for r in RELATIONS}
     if "failed" in relations | {judged.get("names")} or not relations & {"passed", "doubtful"}:
         return recording
     time = np.arange(mv.shape[1]) / recording.fs_hz
@@ -363,17 +380,35 @@ def sigma_mv(confidence: Floats) -> Floats:
 
 
 def _onto_relations(x: Floats, sigma: Floats, basis: Floats, max_chi: float, fs_hz: float) -> tuple[Floats, Floats]:
-    """(change (m, n) that brings x onto ``basis``·(I, II), standard deviation (m, n) after it); 0 where not allowed."""
-    weight = 1 / sigma**2
+    """(change (m, n) that brings x onto ``basis``·(I, II), standard deviation (m, n) after it); 0 where not allowed.
+
+    Of four leads or more one may have strayed, however sure it is, where the others agree without it and only so.
+    """
+    weight, spare = 1 / sigma**2, len(x) - 2
+    change, after, level = _fitted(x, weight, basis, spare, fs_hz)
+    least = max_chi / 2
+    if spare > 1 and (level > least).any():
+        others = [np.where(np.arange(len(x))[:, None] == k, 0.0, weight) for k in range(len(x))]
+        without = [_fitted(x, weights, basis, spare - 1, fs_hz) for weights in others]
+        levels = np.array([left for _, _, left in without])
+        strayed, (best, second) = levels.argmin(axis=0), np.sort(levels, axis=0)[:2]
+        one_alone = (level > least) & (best < least) & (second > np.maximum(least, _ALONE * best))
+        for k in np.unique(strayed[one_alone]):
+            at = one_alone & (strayed == k)
+            for own, better in zip((change, after, level), without[k], strict=True):
+                own[..., at] = better[..., at]
+    share = np.clip(2 - 2 * level / max_chi, 0.0, 1.0)
+    return change * share, np.where(share > 0.5, after, sigma)
+
+
+def _fitted(x: Floats, weight: Floats, basis: Floats, spare: int, fs_hz: float) -> tuple[Floats, Floats, Floats]:
+    """(change (m, n) onto the relations, deviation (m, n) after it, (n,) what is left over 40 ms, in deviations)."""
     normal = np.einsum("ja,jn,jb->nab", basis, weight, basis)
     inverse = np.linalg.inv(normal)
-    fitted = basis @ np.einsum("nab,jb,jn,jn->an", inverse, basis, weight, x)
-    change = fitted - x
+    change = basis @ np.einsum("nab,jb,jn,jn->an", inverse, basis, weight, x) - x
     after = np.sqrt(np.einsum("ja,nab,jb->jn", basis, inverse, basis))
-    chi = np.sqrt((change**2 * weight).sum(axis=0) / (x.shape[0] - 2))
+    chi = np.sqrt((change**2 * weight).sum(axis=0) / spare)
     # One moment's residual is noise; 40 ms of it is a fault.
     span = max(round(0.04 * fs_hz), 1)
     level = np.sqrt(np.convolve(np.pad(chi**2, span // 2, mode="edge"), np.ones(span) / span, "same"))
-    level = level[span // 2 : span // 2 + len(chi)]
-    share = np.clip(2 - 2 * level / max_chi, 0.0, 1.0)
-    return change * share, np.where(share > 0.5, after, sigma)
+    return change, after, level[span // 2 : span // 2 + len(chi)]

@@ -84,3 +84,15 @@ def test_a_piece_too_short_for_a_complex_is_left_alone() -> None:
     reads = [read_of(0, 0.7), read_of(1, 0.0)]
     panels = (Panel("I", 0, 0, 5.0, 9.0, 0.0), Panel("II", 1, 0, 5.0, 9.0, PITCH_MM))
     assert all(a is b for a, b in zip(told_apart(reads, Layout("custom", panels)), reads, strict=True))
+
+
+def test_a_line_that_may_have_left_its_strip_is_left_alone() -> None:
+    """Beyond the strip the network puts it at the edge; what the others expect inside is another row's stroke."""
+    reads = [read_of(0, 0.0), read_of(1, 0.0), read_of(2, 0.7)]
+    gone = np.any([np.abs(reads[2].x_mm - at) < 1.2 for at in BEATS_MM[:2]], axis=0)
+    p = np.exp(reads[2].log_p)
+    p[:, gone] *= 0.5
+    p[3, gone] += 0.5
+    leaving = replace(reads[2], log_p=np.log(p).astype(np.float32))
+    told = told_apart([*reads[:2], leaving], layout())[2]
+    np.testing.assert_array_equal(told.log_p[:, gone], leaving.log_p[:, gone])

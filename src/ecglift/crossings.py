@@ -25,6 +25,9 @@ _BESIDE_S: Final = 0.1
 """So near to a lead's ends stand pulses and separators."""
 _SHORT: Final = 32
 """Columns, 2 mm: less than a complex."""
+_EDGE_MM: Final = 1.5
+_AT_EDGE: Final = 0.3
+"""A line that is that near to its strip's edge with that chance may have left it."""
 
 
 @dataclass(frozen=True)
@@ -99,11 +102,21 @@ def _weighed(views: list[_View], speed_mm_s: float) -> Iterator[tuple[_View, NDA
     doubted = binary_dilation(doubted, iterations=_AROUND)
     used = np.flatnonzero(within | doubted)
     chances = [np.exp(view.read.log_p[:, view.where][:, used]) for view in views]
+    left = [_may_leave(view.read, p) for view, p in zip(views, chances, strict=True)]
+    chances = [np.where(gone, np.float32(1 / len(p)), p) for p, gone in zip(chances, left, strict=True)]
     mv = [view.mv(zero[used]) for view, zero in zip(views, zero_mm, strict=True)]
     mean, variance = expected(chances, mv, covariance([view.panel.lead for view in views]))
     at = doubted[used]
     for k, view in enumerate(views):
-        yield view, view.where.start + used[at], np.log(fit(mv[k][:, at], mean[k, at], variance[k, at]))
+        mine = at & ~left[k]
+        yield view, view.where.start + used[mine], np.log(fit(mv[k][:, mine], mean[k, mine], variance[k, mine]))
+
+
+def _may_leave(read: RowRead, p: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """(n,) columns of chances ``p`` (rows, n) in which the line may have left its strip: then no height there is
+    right."""
+    edge = round(_EDGE_MM * read.strip.px_per_mm)
+    return np.asarray(p[:edge].sum(axis=0) + p[-edge:].sum(axis=0) > _AT_EDGE)
 
 
 def _slow(y: Floats, width: int) -> Floats:

@@ -41,7 +41,8 @@ _SMOOTHED_S: Final = 0.05
 _LEAST_SMOOTHED: Final = 3
 _STEEP: Final = 0.35
 _STEEPEST: Final = 98
-"""Where all leads together move by that part of what they do at their steepest, a percentile, there is a complex."""
+"""Where all leads together but the fastest move by that part of what they do at their steepest, a percentile, there is
+a complex. One alone is no complex: it is a line that leaps."""
 
 _OWN: Final = 0.04
 """Of its square a lead has that part for itself: what is printed twice or derived from others is read anew."""
@@ -69,8 +70,8 @@ _DAMPING: Final = 0.6
 def complexes(mv: Floats, per_s: float) -> NDArray[np.bool_]:
     """(n,) columns, ``per_s`` a second, in which simultaneous leads ``mv`` (leads, n), measured from their running
     medians, have a QRS complex."""
-    moves = np.abs(np.gradient(mv, axis=1)).sum(axis=0)
-    moves = uniform_filter1d(moves, max(_LEAST_SMOOTHED, round(_SMOOTHED_S * per_s)))
+    moves = uniform_filter1d(np.abs(np.gradient(mv, axis=1)), max(_LEAST_SMOOTHED, round(_SMOOTHED_S * per_s)))
+    moves = moves.sum(axis=0) - moves.max(axis=0)
     return np.asarray(moves > _STEEP * np.percentile(moves, _STEEPEST))
 
 

@@ -7,8 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from ecglift.models.sheetmap import DENSE, DENSE_CHANNELS, WHOLE_NUMBERS, SheetMap
+from ecglift.models.words import GAINS, WORDS
 from ecglift.paper import GAINS_MM_MV, SPEEDS_MM_S
-from ecglift.reading.marks import PrintedScale, Pulse, paired
+from ecglift.reading.marks import PrintedScale, Pulse, find_scales, paired
 from ecglift.reading.scales import find_gain, find_speed
 
 _NO_IDEA = np.full(3, 1 / 3, np.float32)
@@ -95,3 +97,15 @@ def test_what_is_hardly_print_contradicts_nothing() -> None:
         speed = find_speed([_print(50.0, SPEEDS_MM_S, 0.95, chance)], (), _NO_IDEA, 4, 62.5)
         assert speed.value == 25.0
         assert [p.code for p in speed.problems] == codes
+
+
+@pytest.mark.parametrize(("value", "chance", "used"), [(2.5, 0.7, 10.0), (2.5, 0.999, 2.5), (20.0, 0.95, 20.0)])
+def test_the_rarest_gain_is_believed_in_clear_print_only(value: float, chance: float, used: float) -> None:
+    """ "QRS 90 ms" in a heading looks a little like 2.5 mm/mV, which hardly anybody prints."""
+    dense = np.full((DENSE_CHANNELS, 40, 200), -8.0, np.float32)
+    dense[DENSE["gain_heat"], 10, 50] = 3.0
+    words = np.zeros(len(WORDS))
+    words[0], words[GAINS.start + GAINS_MM_MV.index(value)] = 1 - chance, chance
+    answer = SheetMap(dense, np.zeros(WHOLE_NUMBERS, np.float32), 0.5, 0.5)
+    printed = find_scales(answer, "gain", lambda places: np.tile(words, (len(places), 1)))
+    assert find_gain(printed, ()).value == used

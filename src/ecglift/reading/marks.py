@@ -22,6 +22,9 @@ WordReader = Callable[[Sequence[tuple[float, float]]], NDArray[np.float64]]
 _LABEL_CHANCE: Final = 0.12
 """Of the lattice; low, since the word network throws out what is none."""
 _NAME_CHANCE: Final = 0.3
+_GAIN_ODDS: Final = np.array([0.04, 0.4, 3.2, 0.36])
+"""How much more often than one in four each gain is printed: the word network has seen all alike, and reads a rate or
+an interval for the rarest."""
 _NOISE_NAME: Final = 0.2
 _CLEAR_NAME: Final = 0.8
 _LEAST_TRUST: Final = 0.05
@@ -355,6 +358,8 @@ def find_scales(answer: SheetMap, name: str, read: WordReader) -> tuple[PrintedS
     places = [(answer.left_mm + c, answer.top_mm + r) for r, c in peaks]
     out = []
     for (r, c), place, p in zip(peaks, places, read(places)[:, SPEEDS if name == "speed" else GAINS], strict=True):
+        if name == "gain":
+            p = p * _GAIN_ODDS / (1 + float(p @ (_GAIN_ODDS - 1)))
         there = float(p.sum())
         if there > _NAME_CHANCE:
             only_chest = float(chest[r, c]) if name == "gain" else 0.0

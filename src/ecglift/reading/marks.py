@@ -22,9 +22,8 @@ WordReader = Callable[[Sequence[tuple[float, float]]], NDArray[np.float64]]
 _LABEL_CHANCE: Final = 0.12
 """Of the lattice; low, since the word network throws out what is none."""
 _NAME_CHANCE: Final = 0.3
-_GAIN_ODDS: Final = np.array([0.04, 0.4, 3.2, 0.36])
-"""How much more often than one in four each gain is printed: the word network has seen all alike, and reads a rate or
-an interval for the rarest."""
+_GAIN_ODDS: Final = np.array([0.04, 1.0, 1.0, 1.0])
+"""How much rarer a gain is printed than the word network has seen it: it reads a rate or an interval for the rarest."""
 _NOISE_NAME: Final = 0.2
 _CLEAR_NAME: Final = 0.8
 _LEAST_TRUST: Final = 0.05

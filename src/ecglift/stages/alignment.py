@@ -175,9 +175,9 @@ class _Seen:
 class _Ink:
     """Where the ink of rows with the same columns begins and ends in each of them, mm, None where it is not seen to.
 
-    ``pen_mm``: its width; ``sample_mm``: from the last sample to its panel's end; ``sharp``: whether the first start and the last end are
-    the same on all rows, and on several; ``pulsed``: whether a pulse stands where they begin, and where they
-    end.
+    ``pen_mm``: its width; ``sample_mm``: from the last sample to its panel's end; ``sharp``: whether the first start
+    and the last end are the same on all rows, and on several; ``pulsed``: whether a pulse stands where they begin, and
+    where they end.
     """
 
     starts: tuple[float | None, ...]

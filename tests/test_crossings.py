@@ -93,6 +93,7 @@ def test_a_line_that_may_have_left_its_strip_is_left_alone() -> None:
     p = np.exp(reads[2].log_p)
     p[:, gone] *= 0.5
     p[3, gone] += 0.5
-    leaving = replace(reads[2], log_p=np.log(p).astype(np.float32))
+    y_mm = np.where(gone, reads[2].strip.rows_mm(np.full(len(gone), 3.0)), reads[2].y_mm)
+    leaving = replace(reads[2], log_p=np.log(p).astype(np.float32), y_mm=y_mm)
     told = told_apart([*reads[:2], leaving], layout())[2]
     np.testing.assert_array_equal(told.log_p[:, gone], leaving.log_p[:, gone])

@@ -21,13 +21,12 @@ _THINNED: Final = 4
 _DOUBTED: Final = 0.3
 _AROUND: Final = 8
 """A column is in doubt, and so are that many beside it, where a row may be elsewhere with that chance."""
-_BESIDE_S: Final = 0.1
+_BESIDE_S: Final = 0.05
 """So near to a lead's ends stand pulses and separators."""
 _SHORT: Final = 32
 """Columns, 2 mm: less than a complex."""
 _EDGE_MM: Final = 1.5
-_AT_EDGE: Final = 0.3
-"""A line that is that near to its strip's edge with that chance may have left it."""
+"""A line that runs that near to its strip's edge may have left it."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,7 @@ def _weighed(views: list[_View], speed_mm_s: float) -> Iterator[tuple[_View, NDA
     doubted = binary_dilation(doubted, iterations=_AROUND)
     used = np.flatnonzero(within | doubted)
     chances = [np.exp(view.read.log_p[:, view.where][:, used]) for view in views]
-    left = [_may_leave(view.read, p) for view, p in zip(views, chances, strict=True)]
+    left = [_leaves(view.read, view.where.start + used) for view in views]
     chances = [np.where(gone, np.float32(1 / len(p)), p) for p, gone in zip(chances, left, strict=True)]
     mv = [view.mv(zero[used]) for view, zero in zip(views, zero_mm, strict=True)]
     mean, variance = expected(chances, mv, covariance([view.panel.lead for view in views]))
@@ -112,11 +111,12 @@ def _weighed(views: list[_View], speed_mm_s: float) -> Iterator[tuple[_View, NDA
         yield view, view.where.start + used[mine], np.log(fit(mv[k][:, mine], mean[k, mine], variance[k, mine]))
 
 
-def _may_leave(read: RowRead, p: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """(n,) columns of chances ``p`` (rows, n) in which the line may have left its strip: then no height there is
-    right."""
-    edge = round(_EDGE_MM * read.strip.px_per_mm)
-    return np.asarray(p[:edge].sum(axis=0) + p[-edge:].sum(axis=0) > _AT_EDGE)
+def _leaves(read: RowRead, at: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """(n,) whether the line runs along its strip's edge in the columns ``at``: it may go on beyond, and then no height
+    in the strip is right."""
+    y_px = (read.y_mm[at] - read.strip.top_mm) * read.strip.px_per_mm
+    edge = _EDGE_MM * read.strip.px_per_mm
+    return np.asarray((y_px < edge) | (y_px > len(read.log_p) - edge))
 
 
 def _slow(y: Floats, width: int) -> Floats:

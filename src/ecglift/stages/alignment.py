@@ -45,10 +45,12 @@ any shape."""
 
 _ROUGH_MM: Final = 0.08
 _ROUGH: Final = 0.3
-_SHARP_MM: Final = 0.1
+_SHARP_MM: Final = 0.075
 _SEVERAL: Final = 3
-"""One end alone may be a stain's, or faint, and the pen's reach is a guess; where so many rows or more all end within
-the third of each other it mends what is off by more than the first, or that part of a line's width."""
+_NEARLY_ALL: Final = 0.7
+"""One end alone may be a stain's, or faint, and the pen's reach is a guess; where so many rows or more, and that
+part of them, end with no more than the third's spread, it mends what is off by more than the first, or that part of a
+line's width."""
 
 _RAGGED: Final = 0.7
 _RAGGED_MM: Final = 0.35
@@ -315,9 +317,11 @@ def _on_line(x0: float, before: float) -> float:
 
 
 def _sharp(places: Sequence[float | None]) -> bool:
-    """Whether all rows, and several, have their ends at the same place."""
-    seen = [x for x in places if x is not None]
-    return len(seen) == len(places) >= _SEVERAL and float(np.ptp(seen)) < _SHARP_MM
+    """Whether nearly all rows, and several, have their ends at the same place."""
+    seen = np.array([x for x in places if x is not None])
+    if len(seen) < max(_SEVERAL, _NEARLY_ALL * len(places)):
+        return False
+    return 1.4826 * float(np.median(np.abs(seen - np.median(seen)))) < _SHARP_MM
 
 
 def _middle(places: Sequence[float | None]) -> float | None:

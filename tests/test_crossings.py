@@ -82,7 +82,7 @@ def test_a_strip_below_columns_of_the_same_seconds_does_not_speak() -> None:
 
 def test_a_piece_too_short_for_a_complex_is_left_alone() -> None:
     reads = [read_of(0, 0.7), read_of(1, 0.0)]
-    panels = (Panel("I", 0, 0, 5.0, 9.0, 0.0), Panel("II", 1, 0, 5.0, 9.0, PITCH_MM))
+    panels = (Panel("I", 0, 0, 7.2, 9.0, 0.0), Panel("II", 1, 0, 7.2, 9.0, PITCH_MM))
     assert all(a is b for a, b in zip(told_apart(reads, Layout("custom", panels)), reads, strict=True))
 
 

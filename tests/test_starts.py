@@ -65,3 +65,19 @@ def test_a_column_that_was_read_as_beginning_at_once_is_moved_behind_the_first()
     early = replace(layout, panels=tuple(replace(p, start_s=0.0) for p in layout.panels))
     late = [p.start_s for p in find_starts(early, traces)[0].panels if p.column == 1]
     assert late == pytest.approx([COLUMN_MM / 25.0] * 6)
+
+
+@pytest.mark.parametrize(("jitter_mm", "together"), [(0.0, True), (0.3, False)])
+def test_beats_that_return_evenly_are_the_same_only_if_they_stand_equally_far_apart(
+    jitter_mm: float, together: bool
+) -> None:
+    """A column of 120 mm and beats 20 mm apart: the second one's stand where the first one's do, but for what a heart
+    varies by."""
+    x = np.arange(0.0, 2 * COLUMN_MM, 1 / 16)
+    off = jitter_mm * np.array([1.0, -0.5, 0.7, -1.0, 0.6, -0.8])
+    beats = np.concatenate([20.0 * np.arange(6) + 8, COLUMN_MM + 20.0 * np.arange(6) + 8.2 + off])
+    bump = np.exp(-0.5 * ((x[:, None] - beats) / 0.6) ** 2).sum(axis=1)
+    layout, _ = printed(together=False, strip=False)
+    traces = tuple(Trace(r, x, 20.0 * r - (4.0 + r) * bump, np.full(len(x), 0.02), np.ones(len(x))) for r in range(6))
+    found = find_starts(layout, traces, -4.0)[0]
+    assert ({p.start_s for p in found.panels} == {0.0}) == together

@@ -246,6 +246,23 @@ def test_a_flat_line_behind_a_pulse_is_as_good_a_row_as_any() -> None:
     assert with_pulse[1].life == 1.0
 
 
+def test_the_next_rows_complexes_do_not_make_a_ruled_line_alive() -> None:
+    """The grid's upper edge, 8 mm above a strip's line and drawn like one: a sheet of one lead had been read as two."""
+    seen = _seen(_page(_style("1x1")))
+    dense = seen.dense.copy()
+    heat, trace = DENSE["row_heat"].start, DENSE["trace"].start
+    row = int(dense[heat].max(axis=1).argmax())
+    columns = np.flatnonzero(dense[heat, row - 1 : row + 2].max(axis=0) > 0)
+    dense[trace, row - 7 : row - 1, columns[5:-5:40]] = 5.0  # complexes of the strip
+    dense[trace, row - 12 : row - 5, :] = -5.0
+    for channel in (heat, trace):
+        dense[channel, row - 10, columns[0] : columns[-1]] = 5.0
+    frame, strip = find_rows(replace(seen, dense=dense))
+    assert frame.y_mm < strip.y_mm
+    assert frame.life < 0.2
+    assert strip.life == 1.0
+
+
 def test_a_bent_line_seen_at_two_heights_is_one_row() -> None:
     seen = _seen(_page(_style("1x1")))
     heat = DENSE["row_heat"].start

@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter1d, label, maximum_filter
+from scipy.ndimage import binary_propagation, gaussian_filter1d, label, maximum_filter
 
 from ecglift.models.sheetmap import PANEL_UNIT_MM, SheetMap
 from ecglift.models.words import GAINS, NAMES, SPEEDS
@@ -39,6 +39,8 @@ _EDGE_REACH: Final = 5
 _TEXT_CHANCE: Final = 0.15
 _BIN_MM: Final = 0.5
 _LIFE_MM: Final = 9
+_LEVEL_MM: Final = 4
+_UPRIGHT: Final = np.array([[0, 1, 0], [0, 1, 0], [0, 1, 0]], np.bool_)
 _FEET_MM: Final = 2.5
 """A pulse that ends that near to a row stands on it."""
 _LONG: Final = 0.6
@@ -292,8 +294,11 @@ def _with_life(answer: SheetMap, trace: Map, row: Row) -> Row | None:
     near = trace[max(r - _LIFE_MM, 0) : r + _LIFE_MM + 1, max(a, 0) : b]
     if not near.size or float((near.max(axis=0) > 0.4).mean()) < _DRAWN:
         return None
-    # A ruled line covers one or two cells of a column all along, heart beats stand out of it.
-    tall = float(np.percentile((near > 0.4).sum(axis=0), 98))
+    # A ruled line covers one or two cells of a column all along, heart beats stand out of it: its own, which hang
+    # together with it, and not those of the next row.
+    level = np.abs(np.arange(len(near)) - (r - max(r - _LIFE_MM, 0))) <= _LEVEL_MM
+    own = binary_propagation((near > 0.4) & level[:, None], _UPRIGHT, near > 0.4)
+    tall = float(np.percentile(own.sum(axis=0), 98))
     return replace(row, life=float(np.clip((tall - 2) / 3, 0.1, 1.0)))
 
 

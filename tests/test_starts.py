@@ -67,14 +67,14 @@ def test_a_column_that_was_read_as_beginning_at_once_is_moved_behind_the_first()
     assert late == pytest.approx([COLUMN_MM / 25.0] * 6)
 
 
-@pytest.mark.parametrize(("jitter_mm", "together"), [(0.0, True), (0.3, False)])
+@pytest.mark.parametrize(("jitter_mm", "spike_mm", "together"), [(0.0, 0.0, True), (0.3, 0.0, False), (0.0, 0.4, True)])
 def test_beats_that_return_evenly_are_the_same_only_if_they_stand_equally_far_apart(
-    jitter_mm: float, together: bool
+    jitter_mm: float, spike_mm: float, together: bool
 ) -> None:
     """A column of 120 mm and beats 20 mm apart: the second one's stand where the first one's do, but for what a heart
-    varies by."""
+    varies by. A pacemaker's spikes, every second peak, may stand elsewhere."""
     x = np.arange(0.0, 2 * COLUMN_MM, 1 / 16)
-    off = jitter_mm * np.array([1.0, -0.5, 0.7, -1.0, 0.6, -0.8])
+    off = spike_mm * (np.arange(6) % 2) + jitter_mm * np.array([1.0, 0.8, -0.9, -0.8, 0.9, -1.0])
     beats = np.concatenate([20.0 * np.arange(6) + 8, COLUMN_MM + 20.0 * np.arange(6) + 8.2 + off])
     bump = np.exp(-0.5 * ((x[:, None] - beats) / 0.6) ** 2).sum(axis=1)
     layout, _ = printed(together=False, strip=False)

@@ -115,7 +115,16 @@ def _steadiness(pairs: list[tuple[Panel, ...]], by_row: dict[int, Trace], along_
     offset, alike = beat_offsets(first, second, _HALF, _OFFSET_REACH)
     if len(offset) < _LEAST_BEATS or float(np.median(alike)) < _BEATS_ALIKE:
         return 0.0
-    beat = np.arange(len(offset))
-    left = offset - np.polyval(np.polyfit(beat, offset, 1), beat)
-    spread_mm = _STEP_MM * float(np.sqrt((left**2).sum() / (len(left) - 2)))
+    beat = np.arange(len(offset), dtype=float)
+    ways = [np.stack([beat**0, beat])]
+    if len(offset) > _LEAST_BEATS:
+        # A pacemaker's spikes or tall T waves are every second peak, and leads have them at other distances.
+        ways.append(np.stack([beat**0, beat, (-1) ** beat]))
+    spread_mm = _STEP_MM * min(_spread(offset, way) for way in ways)
     return float(np.clip(_PER_FOLD * np.log(_STEADY_MM / max(spread_mm, 1e-3)), _STEADY_LEAST, _STEADY_MOST))
+
+
+def _spread(values: Floats, ways: Floats) -> float:
+    """Standard deviation of ``values`` (n,) about the best sum of ``ways`` (m, n)."""
+    left = values - ways.T @ np.linalg.lstsq(ways.T, values, rcond=None)[0]
+    return float(np.sqrt((left**2).sum() / (len(values) - len(ways))))

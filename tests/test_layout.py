@@ -253,8 +253,8 @@ def test_the_next_rows_complexes_do_not_make_a_ruled_line_alive() -> None:
     heat, trace = DENSE["row_heat"].start, DENSE["trace"].start
     row = int(dense[heat].max(axis=1).argmax())
     columns = np.flatnonzero(dense[heat, row - 1 : row + 2].max(axis=0) > 0)
-    dense[trace, row - 7 : row - 1, columns[5:-5:40]] = 5.0  # complexes of the strip
     dense[trace, row - 12 : row - 5, :] = -5.0
+    dense[trace, row - 5 : row - 1, columns[5:-5:40]] = 5.0  # complexes of the strip
     for channel in (heat, trace):
         dense[channel, row - 10, columns[0] : columns[-1]] = 5.0
     frame, strip = find_rows(replace(seen, dense=dense))

@@ -114,7 +114,7 @@ def _weighed(views: list[_View], speed_mm_s: float) -> Iterator[tuple[_View, NDA
 def _leaves(read: RowRead, at: NDArray[np.int64]) -> NDArray[np.bool_]:
     """(n,) whether the line runs along its strip's edge in the columns ``at``: it may go on beyond, and then no height
     in the strip is right."""
-    y_px = (read.y_mm[at] - read.strip.top_mm) * read.strip.px_per_mm
+    y_px = read.strip.rows_px(read.y_mm[at])
     edge = _EDGE_MM * read.strip.px_per_mm
     return np.asarray((y_px < edge) | (y_px > len(read.log_p) - edge))
 
@@ -130,7 +130,7 @@ def _doubted(read: RowRead, where: slice, within: NDArray[np.bool_]) -> NDArray[
     through: a steep stroke's is tall."""
     at = where.start + np.flatnonzero(within)
     p = np.exp(read.log_p[:, at])
-    middle = np.round((read.y_mm[at] - read.strip.top_mm) * read.strip.px_per_mm).astype(np.int64)
+    middle = np.round(read.strip.rows_px(read.y_mm[at])).astype(np.int64)
     top, bottom = lobe(p, np.clip(middle, 0, len(p) - 1))
     row = np.arange(len(p))[:, None]
     doubted = np.zeros(within.shape, np.bool_)

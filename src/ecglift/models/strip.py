@@ -71,6 +71,10 @@ class Strip:
         """Heights on the sheet, mm, of rows ``y_px`` of the strip."""
         return self.top_mm + y_px / self.px_per_mm
 
+    def rows_px(self, y_mm: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Rows of the strip, px, at heights ``y_mm`` on the sheet."""
+        return (y_mm - self.top_mm) * self.px_per_mm
+
 
 @dataclass(frozen=True)
 class RowRead:

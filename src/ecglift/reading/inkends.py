@@ -90,7 +90,7 @@ def _ink(read: RowRead) -> NDArray[np.float32]:
 def _sampled(ink: NDArray[np.float32], read: RowRead, x_mm: Floats, y_mm: Floats) -> NDArray[np.float32]:
     """The darkness at ``x_mm`` (n,) and heights ``y_mm`` (m, n)."""
     strip = read.strip
-    rows, columns = (y_mm - strip.top_mm) * strip.px_per_mm, (x_mm - strip.left_mm) * strip.px_per_mm
+    rows, columns = strip.rows_px(y_mm), (x_mm - strip.left_mm) * strip.px_per_mm
     at = [rows, np.broadcast_to(columns, rows.shape)]
     return np.asarray(map_coordinates(ink, at, order=1, mode="nearest"), np.float32)
 

@@ -291,13 +291,15 @@ def _with_life(answer: SheetMap, trace: Map, row: Row) -> Row | None:
     """The row with how lively its trace is; None when there is no trace along it: a frame, a fold, the page's edge."""
     r = round(row.y_mm - answer.top_mm)
     a, b = round(row.x0_mm - answer.left_mm + 0.5), round(row.x1_mm - answer.left_mm + 0.5)
-    near = trace[max(r - _LIFE_MM, 0) : r + _LIFE_MM + 1, max(a, 0) : b]
+    top = max(r - _LIFE_MM, 0)
+    near = trace[top : r + _LIFE_MM + 1, max(a, 0) : b]
     if not near.size or float((near.max(axis=0) > 0.4).mean()) < _DRAWN:
         return None
     # A ruled line covers one or two cells of a column all along, heart beats stand out of it: its own, which hang
     # together with it, and not those of the next row.
-    level = np.abs(np.arange(len(near)) - (r - max(r - _LIFE_MM, 0))) <= _LEVEL_MM
-    own = binary_propagation((near > 0.4) & level[:, None], _UPRIGHT, near > 0.4)
+    level = np.abs(top + np.arange(len(near)) - r) <= _LEVEL_MM
+    drawn = near > 0.4
+    own = binary_propagation(drawn & level[:, None], _UPRIGHT, drawn)
     tall = float(np.percentile(own.sum(axis=0), 98))
     return replace(row, life=float(np.clip((tall - 2) / 3, 0.1, 1.0)))
 

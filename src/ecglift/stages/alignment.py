@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ecglift.models.strip import RowRead
 from ecglift.paper import LARGE_SQUARE_MM, Layout, Panel
@@ -321,7 +322,7 @@ def _sharp(places: Sequence[float | None]) -> bool:
     seen = np.array([x for x in places if x is not None])
     if len(seen) < max(_SEVERAL, _NEARLY_ALL * len(places)):
         return False
-    return 1.4826 * float(np.median(np.abs(seen - np.median(seen)))) < _SHARP_MM
+    return _spread(seen) < _SHARP_MM
 
 
 def _middle(places: Sequence[float | None]) -> float | None:
@@ -330,10 +331,15 @@ def _middle(places: Sequence[float | None]) -> float | None:
     if not len(seen) or len(seen) < _ENOUGH_ROWS * len(places):
         return None
     middle = float(np.median(seen))
-    spread = 1.4826 * float(np.median(np.abs(seen - middle)))
+    spread = _spread(seen)
     if spread > _SPREAD_MM * np.sqrt(len(seen)):
         return None
     return float(seen[np.abs(seen - middle) <= 2 * max(spread, _ALIKE_MM / 2)].mean())
+
+
+def _spread(values: NDArray[np.float64]) -> float:
+    """Standard deviation of ``values`` (n,) by their median distance from their median."""
+    return 1.4826 * float(np.median(np.abs(values - np.median(values))))
 
 
 def _alike(places: Sequence[float | None]) -> float | None:

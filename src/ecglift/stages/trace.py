@@ -141,9 +141,9 @@ def _without_rivals(read: RowRead, own: Claim, others: list[Claim]) -> RowRead:
 
 
 def _without_leaps(read: RowRead, settings: TraceSettings) -> RowRead:
-    scale, top = read.strip.px_per_mm, read.strip.top_mm
+    scale, line_px = read.strip.px_per_mm, read.strip.rows_px(read.y_mm)
     seen = read.presence >= settings.presence
-    y_px, sigma_px = without_leaps(read.strip.rgb, read.log_p, (read.y_mm - top) * scale, read.sigma_mm * scale, seen)
+    y_px, sigma_px = without_leaps(read.strip.rgb, read.log_p, line_px, read.sigma_mm * scale, seen)
     return replace(read, y_mm=read.strip.rows_mm(y_px), sigma_mm=sigma_px / scale)
 
 
@@ -204,10 +204,10 @@ def _seen(read: RowRead, presence: float) -> NDArray[np.bool_]:
 
 def row_features(read: RowRead, path: Trace) -> NDArray[np.float32]:
     """What the pen network sees of a row whose smoothed line is ``path``: (CHANNELS, n)."""
-    scale, top = read.strip.px_per_mm, read.strip.top_mm
+    strip, scale = read.strip, read.strip.px_per_mm
     decoded_mm = np.where(np.isfinite(path.y_mm), read.y_mm, np.nan)
-    rows = (path.y_mm - top) * scale, (decoded_mm - top) * scale
-    return features(*rows, read.sigma_mm * scale, read.presence, read.log_p, read.strip.rgb)
+    rows = strip.rows_px(path.y_mm), strip.rows_px(decoded_mm)
+    return features(*rows, read.sigma_mm * scale, read.presence, read.log_p, strip.rgb)
 
 
 def _joints_mm(panels: tuple[Panel, ...]) -> tuple[float, ...]:

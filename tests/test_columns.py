@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ecglift.reading.columns import Columns, extents, fit_columns, nominal, together
+from ecglift.reading.columns import Columns, common_place, extents, fit_columns, nominal, together
 from ecglift.reading.hypotheses import RowView
 from ecglift.reading.marks import Edge, Row
 
@@ -51,6 +51,18 @@ def test_columns_fill_a_row_of_one_panel_that_lasts_whole_seconds() -> None:
     assert found[4] == Columns(4, 15.0, 62.5, 62.5)
     # Columns of 2.2 s beside a strip of 10 s are not the strip's.
     assert together({4: Columns(4, 15.0, 55.0, 55.0), 1: Columns(1, 15.0, 250.0, 250.0)}, 25.0)[4].pitch_mm == 55.0
+
+
+def test_columns_as_long_together_as_a_row_of_one_panel_keep_the_gaps_between_them() -> None:
+    """They were pushed together: the last of four began 5 mm early, 6 dB instead of 20."""
+    found = together({4: Columns(4, -3.99, 64.1, 62.56), 1: Columns(1, -3.5, 249.9, 249.9)}, 50.0)[4]
+    assert found == Columns(4, -3.99, 64.1, 62.5)
+
+
+def test_the_place_on_which_most_agree_may_be_beside_the_middle() -> None:
+    ends = [252.7, 252.8, 252.9, 257.0, 263.6, 265.2, 268.2]
+    assert common_place(ends, 7, 0.5, 0.4) == pytest.approx(252.8)
+    assert common_place(ends, 7, 0.5) is None
 
 
 def test_a_torn_page_has_two_extents_to_try() -> None:

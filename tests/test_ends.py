@@ -9,6 +9,7 @@ import pytest
 
 from ecglift.models.strip import RowRead, Strip
 from ecglift.paper import Layout, Panel
+from ecglift.reading.marks import Pulse
 from ecglift.reading.runs import line_span
 from ecglift.stages.ends import placed
 
@@ -136,6 +137,25 @@ def test_half_of_the_rows_will_do_where_they_last_whole_seconds() -> None:
     assert ends(placed(thought, [plain] * 4 + [named] * 3)) == pytest.approx((10.0, 260.0), abs=0.15)
     # Where they last no whole seconds, half is not enough.
     assert ends(placed(thought, [read(14.0, 259.9)] * 4 + [named] * 3)) == pytest.approx((4.7, 260.1), abs=0.01)
+
+
+def test_some_rows_tell_where_the_others_end_in_a_stain() -> None:
+    """Three of seven rows ended where they should, the layout 9 mm behind: 12 dB instead of 21."""
+    thought = layout(3.3, 129.5, rows=7, columns=2)
+    stained = (265.2, 252.7, 257.0, 268.2, 252.8, 252.9, 263.6)
+    reads = [read(x0, x1) for x0, x1 in zip((4.6, 4.2, 4.1, 3.7, 3.5, 3.3, 3.1), stained, strict=True)]
+    assert ends(placed(thought, reads)) == pytest.approx((3.3, 253.3), abs=0.1)
+
+
+def test_a_row_begins_behind_the_pulse_that_it_was_thought_to_begin_with() -> None:
+    """Pulses of 20 mm/mV that hung together were taken for the rows' start, 5 mm before it."""
+    thought, reads = layout(22.7, 130.0, rows=6, columns=1), [read(22.7, 152.7)] * 6
+    pulse = Pulse(24.0, 27.0, 3.7, 10.0, 0.6)
+    assert ends(placed(thought, reads, [pulse])) == pytest.approx((27.7, 152.7), abs=0.1)
+    assert placed(thought, reads) is thought
+    # Rows of whole half seconds last as long as they seem to.
+    whole, reads = layout(22.7, 125.0, rows=6, columns=1), [read(22.7, 147.7)] * 6
+    assert placed(whole, reads, [pulse]) is whole
 
 
 def _gapped(x0_mm: float, pitch_mm: float, width_mm: float) -> Layout:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ecglift.models.sheetmap import DENSE, WHOLE, WHOLE_NUMBERS, SheetMap
+from ecglift.models.sheetmap import DENSE, PANEL_UNIT_MM, WHOLE, WHOLE_NUMBERS, SheetMap
 from ecglift.models.words import WORDS
 from ecglift.paper import TEMPLATES, Layout
 from ecglift.press.compose import compose
@@ -261,6 +261,32 @@ def test_the_next_rows_complexes_do_not_make_a_ruled_line_alive() -> None:
     assert frame.y_mm < strip.y_mm
     assert frame.life < 0.2
     assert strip.life == 1.0
+
+
+def test_the_grids_edge_does_not_draw_names_away_from_their_row() -> None:
+    """Names 16 mm above their row went to the grid's upper edge, and every row was named as the one below it."""
+    style = replace(_style("3x4+1"), pulse="none")
+    page = _page(style)
+    seen = _seen(page)
+    dense = seen.dense.copy()
+    heat, trace = DENSE["row_heat"].start, DENSE["trace"].start
+    pitch = page.layout.rows()[1][0].baseline_mm - page.layout.rows()[0][0].baseline_mm
+    first = page.layout.rows()[0]
+    edge = round(first[0].baseline_mm - 0.55 * pitch - seen.top_mm)
+    columns = slice(round(first[0].x0_mm - seen.left_mm), round(first[-1].x1_mm - seen.left_mm))
+    dense[trace, edge - 9 : edge + 5, columns] = -5.0
+    for channel in (heat, trace):
+        dense[channel, edge, columns] = 5.0
+    panel = DENSE["label_panel"]
+    for p in first:  # the names of the first row are seen to belong to the edge
+        box = next(t for t in page.texts if t.kind == "label" and t.lead == p.lead and t.row == p.row)
+        r, c = round(box.y_mm - seen.top_mm), round(box.x_mm - seen.left_mm)
+        at = np.s_[max(r - 5, 0) : r + 3, max(c - 2, 0) : c + 12]
+        rows = np.arange(dense.shape[1])[at[0], None]
+        dense[panel.start + 1][at] = (edge - rows) / PANEL_UNIT_MM
+    reading = interpret(replace(seen, dense=dense), _words(page), LayoutSettings())
+    assert reading.layout.name == "3x4+1"
+    assert _names(reading.layout) == page.layout.names()
 
 
 def test_a_bent_line_seen_at_two_heights_is_one_row() -> None:

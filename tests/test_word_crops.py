@@ -1,6 +1,7 @@
 """Pieces of pages for the word network."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,15 @@ from ecglift.models.words import WORDS
 from ecglift.press.compose import compose
 from ecglift.press.patients import simulate
 from ecglift.press.style import random_style
-from ecglift.training.word_crops import draw_word, places, revalued, spotted, words_of
+from ecglift.training.word_crops import (
+    draw_word,
+    header_line,
+    places,
+    revalued,
+    spotted,
+    with_numbers,
+    words_of,
+)
 
 
 def test_every_usual_scale_is_printed_about_equally_often() -> None:
@@ -29,6 +38,18 @@ def test_every_usual_scale_is_printed_about_equally_often() -> None:
     image, index = draw_word(rng, page, drawn[0])
     assert image.shape == (64, 192, 3)
     assert WORDS[index] == drawn[0].name
+
+
+def test_numbers_that_are_no_scale_are_looked_at() -> None:
+    """ "QT 390/412 ms" was read as 5 mm/mV, on a page that tells no gain."""
+    rng = np.random.default_rng(3)
+    lines = [header_line(rng) for _ in range(300)]
+    assert not any("mm/" in line for line in lines)
+    assert np.mean([any(c.isdigit() for c in line) for line in lines]) > 0.9
+    page = compose(rng, simulate(rng, 10.0, 250.0).mv, 250.0, replace(random_style(rng), header=1.0))
+    told = with_numbers(rng, page)
+    assert words_of(told) == words_of(page)
+    assert {t.text for t in told.texts} != {t.text for t in page.texts}
 
 
 def test_spots_darken_a_piece_in_places_only() -> None:

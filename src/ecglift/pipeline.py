@@ -310,7 +310,7 @@ def _trace(settings: Settings, sheet: Sheet, reading: SheetReading) -> tuple[Lay
     reads = read_rows(upright, reading.layout, told)
     layout = reading.layout
     if not reading.told:
-        layout = aligned(placed(layout, reads), reads, settings.fs_hz, reading.pulses)
+        layout = aligned(placed(layout, reads, reading.pulses), reads, settings.fs_hz, reading.pulses)
         layout = at_bars(layout, reading.bars, reads)
     return layout, trace_rows(upright, layout, told, reads)
 

@@ -179,6 +179,10 @@ def together(columns: dict[int, Columns], speed_mm_s: float) -> dict[int, Column
         return out
     for n, some in out.items():
         pitch = out[1].width_mm / n
+        if n > 1 and some.width_mm < some.pitch_mm and abs(some.width_mm - pitch) < _NOMINAL_MM:
+            # As long together as the row of one panel, with gaps between them.
+            out[n] = replace(some, width_mm=pitch)
+            continue
         if 0 < abs(some.pitch_mm / pitch - 1) < _SAME_LENGTH and _nominal_mm(some.pitch_mm, speed_mm_s) is None:
             width = pitch if some.width_mm == some.pitch_mm else some.width_mm
             out[n] = replace(some, x0_mm=out[1].x0_mm, pitch_mm=pitch, width_mm=width)
@@ -189,8 +193,11 @@ def common_place(places: Sequence[float], rows: int, within_mm: float, share: fl
     """The place (mm) that most of ``rows``, ``share`` of them, agree on to ``within_mm``, None without one."""
     if not places:
         return None
-    middle = float(np.median(places))
-    near: NDArray[np.float64] = np.array([x for x in places if abs(x - middle) < within_mm])
+    seen: NDArray[np.float64] = np.array(places)
+    alike = np.abs(seen[:, None] - seen) < within_mm
+    # Around the place in the middle, or, where fewer than half of all may do, around that with most others near it.
+    middle = np.abs(seen - np.median(seen)) < within_mm
+    near = seen[max(middle, alike[int(alike.sum(axis=0).argmax())], key=np.count_nonzero)]
     return float(near.mean()) if len(near) >= max(share * rows, 1) else None
 
 

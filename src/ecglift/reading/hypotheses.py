@@ -208,7 +208,7 @@ def label_evidence(label: Label, name: str) -> float:
     return math.log(1 - chance + chance * len(LABELS) * math.exp(label.log_p[LABELS.index(name)]))
 
 
-def _row_spare(view: RowView) -> float:
+def row_spare(view: RowView) -> float:
     """Cost of leaving the row and its names unexplained."""
     row = view.row
     return math.log(1 - min(row.chance * row.life, _SURE_ROW)) + _NAME_SPARE * row.chance * sum(
@@ -330,7 +330,7 @@ def weigh_template(
                 score += math.log(views[i - 1].row.chance)
                 options.append((best[i - 1, j - 1] + score, "both"))
             if i:
-                options.append((best[i - 1, j] + _row_spare(views[i - 1]), "seen"))
+                options.append((best[i - 1, j] + row_spare(views[i - 1]), "seen"))
             if j:
                 options.append((best[i, j - 1] + _ROW_LOST, "wanted"))
             if options:
@@ -366,7 +366,7 @@ def weigh_custom(views: Sequence[RowView], extent: tuple[float, float]) -> Hypot
             options.append((value, -n_columns, placed, found))
         value, columns, placed, found = max(options, key=lambda option: option[:2])
         value += math.log(view.row.chance)
-        spare = _row_spare(view)
+        spare = row_spare(view)
         if spare > value:
             found = {}
         score += max(value, spare)

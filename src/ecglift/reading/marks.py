@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -52,6 +53,14 @@ _SURELY_NOT: Final = 0.003
 """Log-odds of a row: by its length against the longest row's, and by how far, in pitches of the long rows, it stands
 off their beat and away from them. Of 1,880 rows on 300 sheets of the press those with a chance below 0.02 are rows in
 0.5 % of cases, those above 0.98 in 99.9 %."""
+_BENT: Final = 0.2
+_BENT_LENGTH: Final = 0.3
+"""Two pieces of rows that are nearer to each other than that share of the pitch, and each that part of the longest row
+long, are one whose line wanders."""
+_HOLE: Final = 0.4
+_FILLS: Final = 0.15
+"""The only row within that many pitches of where one is lacking among evenly spaced ones is hardly more off their beat
+than the second: a line that wanders is found beside its place."""
 _DRAWN: Final = 0.5
 """A row has a trace in at least this share of its columns; frames, folds and page edges have not."""
 
@@ -216,7 +225,7 @@ def _joined(rows: list[Row], nearest_mm: float) -> tuple[Row, ...]:
         apart = row.y_mm - last.y_mm
         beside = apart < 0.4 * pitch and shared < 0.1 * longest
         less, more = sorted((last.weight_mm, row.weight_mm))
-        if beside or (apart < nearest_mm and less > 0.4 * longest):
+        if beside or (apart < max(nearest_mm, _BENT * pitch) and less > _BENT_LENGTH * longest):
             both = last.weight_mm + row.weight_mm
             y = (last.y_mm * last.weight_mm + row.y_mm * row.weight_mm) / both
             x0, x1 = min(last.x0_mm, row.x0_mm), max(last.x1_mm, row.x1_mm)
@@ -237,7 +246,15 @@ def weighed(rows: tuple[Row, ...]) -> tuple[Row, ...]:
     long = [row.y_mm for row in rows if row.weight_mm > _LONG * longest]
     pitch = float(np.median(np.diff(long))) if len(long) > 1 else None
 
+    holes = _holes(long, pitch) if pitch else []
+
+    def fills(row: Row) -> bool:
+        near = [hole for hole in holes if abs(row.y_mm - hole) < _HOLE * (pitch or 0.0)]
+        return any(sum(abs(other.y_mm - hole) < _HOLE * (pitch or 0.0) for other in rows) == 1 for hole in near)
+
     def off_beat(row: Row) -> float:
+        if row.y_mm not in long and fills(row):
+            return _FILLS
         steps = min((abs(row.y_mm - y) / pitch for y in long if y != row.y_mm), default=1.0) if pitch else 1.0
         whole = max(round(steps), 1)
         return abs(steps - whole) + _PER_STEP * (whole - 1)
@@ -247,6 +264,15 @@ def weighed(rows: tuple[Row, ...]) -> tuple[Row, ...]:
         return float(np.clip(1 / (1 + np.exp(-odds)), _SURELY_NOT, 1 - _SURELY_NOT))
 
     return tuple(replace(row, chance=chance(row)) for row in rows)
+
+
+def _holes(long: Sequence[float], pitch: float) -> list[float]:
+    """Where rows are lacking between those at the heights ``long``, which are ``pitch`` mm apart."""
+    out: list[float] = []
+    for above, below in pairwise(long):
+        n = round((below - above) / pitch)
+        out += [above + k * (below - above) / n for k in range(1, n)]
+    return out
 
 
 def find_level(answer: SheetMap, y_mm: float, x0_mm: float, x1_mm: float, reach_mm: float) -> float | None:

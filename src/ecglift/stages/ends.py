@@ -14,8 +14,9 @@ from typing import Final
 import numpy as np
 
 from ecglift.models.strip import RowRead
-from ecglift.paper import Layout, Panel
+from ecglift.paper import PULSE_S, Layout, Panel
 from ecglift.reading.columns import MOST_ROWS, common_place, even_columns
+from ecglift.reading.marks import Pulse
 from ecglift.reading.runs import line_span, runs_through
 
 _DRAWN_MM: Final = 0.08
@@ -27,43 +28,59 @@ _LENGTH_MM: Final = 0.5
 _LENGTH_SHARE: Final = 0.0025
 """How far a layout is moved at the most, and by how much its length and the lines' may differ to be the same: so many
 mm, or that share of a long row."""
+_FAR_OFF_MM: Final = 3.0
+_ABOUT_MM: Final = 1.0
+"""Lines that are longer or shorter by the first than a layout of no whole seconds last whole seconds if they are as
+near to them as the second."""
 _EXACT_MM: Final = 0.15
 """Rows that all begin within so much of each other begin there."""
 _SHORTER_MM: Final = 8.0
 """By how much rows may be shorter or longer than the layout says."""
 _ALIKE_MM: Final = 0.5
-_HALF: Final = 0.5
+_SOME: Final = 0.4
+_ROUND_S: Final = 2.5
+_STEP_S: Final = 0.5
+"""Columns last whole multiples of the first as a rule, and of the second nearly always."""
 _FAR_APART_MM: Final = 3.0
 """Most rows must end within so much of the place where half of them do; the second share will do where the rest fits.
 Columns with a gap of the third between them are looked at one by one."""
 
 
-def placed(layout: Layout, reads: Sequence[RowRead]) -> Layout:
+def placed(layout: Layout, reads: Sequence[RowRead], pulses: Sequence[Pulse] = ()) -> Layout:
     """``layout`` with its columns moved, or made longer or shorter together, to where the lines of its rows, ``reads``
-    in their order, begin and end. What is right to 0.3 mm, or is not seen alike on most rows, stays as it was."""
+    in their order, begin and end. What is right to 0.3 mm, or is not seen alike on most rows, stays as it was.
+    ``pulses``: the sheet's, to which the lines may be joined."""
     seen = [line_span(read) for read in reads]
     layout = _touching(_in_line(layout, seen, reads), reads)
+    if (behind := _behind_pulse(layout, pulses)) is not None:
+        return behind
     if (apart := _apart(layout, reads)) is not None:
         return apart
     rows = layout.rows()
     widest = max(len(row) for row in rows)
     x0 = float(np.median([row[0].x0_mm for row in rows if len(row) == widest]))
     x1 = float(np.median([row[-1].x1_mm for row in rows if len(row) == widest]))
+    thought = _whole_mm(x1 - x0, layout.speed_mm_s)
+
+    def whole_mm(start: float, end: float) -> float | None:
+        far_off = thought is None and abs(end - start - (x1 - x0)) > _FAR_OFF_MM
+        return _whole_mm(end - start, layout.speed_mm_s, _ABOUT_MM if far_off else _LENGTH_MM)
+
     together = [abs(row[0].x0_mm - x0) < _SHORTER_MM and abs(row[-1].x1_mm - x1) < _SHORTER_MM for row in rows]
     spans = [span for span, one in zip(seen, together, strict=True) if one]
     starts, ends = ([x for span in spans if (x := span[k]) is not None] for k in (0, 1))
     start, end = (common_place(places, len(spans), _ALIKE_MM) for places in (starts, ends))
     if start is None or end is None:
-        # Half of the rows will do where they last whole seconds: the others begin at their labels, or end in a stain.
-        half = [common_place(places, len(spans), _ALIKE_MM, _HALF) for places in (starts, ends)]
-        if half[0] is not None and half[1] is not None and _whole_mm(half[1] - half[0], layout.speed_mm_s) is not None:
-            start, end = half
+        # Some rows will do where they last whole seconds: the others begin at their labels, or end in a stain.
+        some = [common_place(places, len(spans), _ALIKE_MM, _SOME) for places in (starts, ends)]
+        if some[0] is not None and some[1] is not None and whole_mm(some[0], some[1]) is not None:
+            start, end = some
     if end is None:
         return layout
     end += _DRAWN_MM
     later = end - x1
-    whole = _whole_mm(end - start, layout.speed_mm_s) if start is not None else None
-    rounder = whole is not None and _whole_mm(x1 - x0, layout.speed_mm_s) is None
+    whole = whole_mm(start, end) if start is not None else None
+    rounder = whole is not None and thought is None
     if abs(later) <= _NEAR_MM and not rounder:
         return layout
     if start is not None and whole is not None:
@@ -93,10 +110,28 @@ def placed(layout: Layout, reads: Sequence[RowRead]) -> Layout:
     return _moved(layout, together, later, x0, 1.0) if 0 < later < _SHIFT_MM else layout
 
 
-def _whole_mm(length_mm: float, speed_mm_s: float) -> float | None:
+def _behind_pulse(layout: Layout, pulses: Sequence[Pulse]) -> Layout | None:
+    """``layout`` beginning behind the pulse with which it was thought to begin; None where it does not. Pulses of rows
+    that stand close hang together, and their feet pass for lines."""
+    rows = layout.rows()
+    x0, x1 = (float(np.median([row[k].x0_mm if k == 0 else row[k].x1_mm for row in rows])) for k in (0, -1))
+    pulse_mm, length = PULSE_S * layout.speed_mm_s, x1 - x0
+
+    def lasts(mm: float, step_s: float) -> bool:
+        step = step_s * layout.speed_mm_s
+        return mm > step / 2 and abs(mm - step * round(mm / step)) < _LENGTH_MM
+
+    inside = any(-_SHIFT_MM < pulse.x_mm - x0 < pulse_mm for pulse in pulses)
+    if not inside or lasts(length, _STEP_S) or not lasts(length - pulse_mm, _ROUND_S):
+        return None
+    together = [abs(row[0].x0_mm - x0) < _ALIKE_MM and abs(row[-1].x1_mm - x1) < _SHORTER_MM for row in rows]
+    return _moved(layout, together, pulse_mm, x0, 1 - pulse_mm / length)
+
+
+def _whole_mm(length_mm: float, speed_mm_s: float, off_mm: float = _LENGTH_MM) -> float | None:
     """The length of the whole seconds that a row lasts, None where it lasts others."""
     whole = round(length_mm / speed_mm_s) * speed_mm_s
-    return whole if whole > 0 and abs(length_mm - whole) < max(_LENGTH_MM, _LENGTH_SHARE * whole) else None
+    return whole if whole > 0 and abs(length_mm - whole) < max(off_mm, _LENGTH_SHARE * whole) else None
 
 
 def _in_line(layout: Layout, spans: Sequence[tuple[float | None, float | None]], reads: Sequence[RowRead]) -> Layout:

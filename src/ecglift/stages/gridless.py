@@ -33,7 +33,9 @@ _FAX_PX_PER_MM: Final = ((8.04, 3.85), (8.04, 7.7))
 """Across and down, as ITU-T T.4 has them: faxes are where grids get lost."""
 
 _TOTALS_S: Final[dict[int, tuple[float, ...]]] = {4: (10.0,), 2: (10.0, 5.0), 1: (10.0,)}
-"""Seconds from the first column's start to the last one's end, by the number of columns."""
+_WIDE_MM_S: Final = 50.0
+"""Seconds from the first column's start to the last one's end, by the number of columns; or half of them from that
+speed on, at which no sheet is wide enough for more."""
 
 _NEAR: Final = 0.16
 """How far, in e-folds, a guessed scale may be from what the columns say."""
@@ -290,7 +292,10 @@ def _columns_mm(layout: Layout) -> tuple[int, float, float]:
 def _by_columns(layout: Layout) -> float | None:
     """What a scale must be multiplied with so that the columns last as long as they usually do."""
     n, total_mm, _ = _columns_mm(layout)
-    ratios = [total_mm / (seconds * layout.speed_mm_s) for seconds in _TOTALS_S.get(n, ())]
+    usual = _TOTALS_S.get(n, ())
+    if layout.speed_mm_s >= _WIDE_MM_S:
+        usual += tuple(seconds / 2 for seconds in usual)
+    ratios = [total_mm / (seconds * layout.speed_mm_s) for seconds in usual]
     near = [ratio for ratio in ratios if abs(np.log(ratio)) < _NEAR]
     return min(near, key=lambda ratio: abs(np.log(ratio)), default=None)
 

@@ -29,6 +29,7 @@ from ecglift.reading.hypotheses import (
     label_way,
     named,
     panel_start,
+    row_spare,
     weigh_all,
     weigh_template,
 )
@@ -62,8 +63,10 @@ least three names and their log-evidence is one a panel; else the sheet is turne
 _LENGTH_TELLS: Final = 3.0
 _ROWLESS: Final = 20.0
 _FEW_PULSES: Final = 3
+_FLAT: Final = 0.4
 """Weight of the logarithm of the longest row's length in how a sheet stands, and what it costs to have no row: across
-the traces there are but spots and letters to make one of. A pulse that stands on its feet counts one, up to three."""
+the traces there are but spots and letters to make one of. A pulse that stands on its feet counts one, up to three. A
+row with less life than the last may be the edge of the grid."""
 _OTHER_ROW: Final = 0.7
 """Evidence of the network's seeing a name on its row rather than on the next."""
 _SURE: Final = 0.8
@@ -311,7 +314,26 @@ def _standing(turned: Sheet, look: _Look, settings: LayoutSettings) -> tuple[flo
 
 
 def _arrange(answer: SheetMap, rows: tuple[Row, ...], words: WordReader, settings: LayoutSettings) -> _Arranged:
-    """The rows of a sheet, at least one, with all that was seen on them, weighed as every arrangement."""
+    """The rows of a sheet, at least one, with all that was seen on them, weighed as every arrangement: with the flat
+    ones among them, and without, if that is likelier. The edge of a grid is one, and draws the names below to it."""
+    every = _arranged(answer, rows, words, settings)
+    lively = tuple(row for row in rows if row.life > _FLAT)
+    if not lively or len(lively) == len(rows):
+        return every
+    others = _arranged(answer, lively, words, settings)
+    kept = {(label.x_mm, label.y_mm) for view in others.views for label in view.labels}
+    left_out = (
+        replace(view, labels=tuple(label for label in view.labels if (label.x_mm, label.y_mm) not in kept))
+        for view in every.views
+        if view.row.life <= _FLAT
+    )
+    spared = sum(row_spare(view) for view in left_out)
+    fewer = tuple(replace(one, log_score=one.log_score + spared) for one in others.hypotheses)
+    return replace(others, hypotheses=fewer) if fewer[0].log_score > every.hypotheses[0].log_score else every
+
+
+def _arranged(answer: SheetMap, rows: tuple[Row, ...], words: WordReader, settings: LayoutSettings) -> _Arranged:
+    """The given rows with all that was seen on them, weighed as every arrangement."""
     pitch = float(min(np.diff([row.y_mm for row in rows]), default=30.0))
     reach = min(5.0, pitch / 2)
     bare = [

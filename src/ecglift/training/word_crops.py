@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -23,6 +24,9 @@ _SCALES: Final = 0.4
 """Share of the words that are scales, where a page has any: they are two of fifteen."""
 _SPOTTED: Final = 0.2
 """Share of the words under spots; of the other places twice that."""
+_TOLD: Final = 0.5
+"""Share of a page's other lines that tell numbers instead: what a device prints of a patient reads like a scale."""
+_NUMBER: Final = re.compile(r"\d[\d.,:/-]*\s?[A-Za-z/]*")
 WIDTH_MM: Final = WIDTH_PX / SHEET_PX_PER_MM
 HEIGHT_MM: Final = HEIGHT_PX / SHEET_PX_PER_MM
 
@@ -104,6 +108,57 @@ def scale_line(rng: np.random.Generator) -> str:
     return gap.join(part for part in (*parts, one(band)) if part)
 
 
+def header_line(rng: np.random.Generator) -> str:
+    """A line of what a device prints of a patient and a recording: numbers with other units than those of a scale."""
+
+    def one(*values: str) -> str:
+        return values[int(rng.integers(len(values)))]
+
+    def number(low: int, high: int) -> str:
+        return str(int(rng.integers(low, high)))
+
+    space, colon, unit = one("", " ", " "), one("", ":", " ="), one("ms", "ms", "msec", "")
+    pr, qrs, qt, qtc = number(100, 240), number(60, 170), number(280, 500), number(340, 520)
+    day, month, year = number(1, 29), number(1, 13), number(1988, 2027)
+    time = f"{number(0, 24)}:{int(rng.integers(60)):02d}" + one("", f":{int(rng.integers(60)):02d}")
+    told = (
+        f"PR{colon} {pr}{space}{unit}  QRS{colon} {qrs}{space}{unit}  QT{colon} {qt}/{qtc}{space}{unit}",
+        f"{one('PR', 'PR interval', 'PQ', 'P-R int')}{colon} {pr}{space}{unit}",
+        f"{one('QRS', 'QRS duration', 'QRS dur')}{colon} {qrs}{space}{unit}",
+        f"{one('QT/QTc', 'QT / QTcB', 'QT/QTc-Baz')}{colon} {qt}{one('/', ' / ')}{qtc}{space}{unit}",
+        f"{one('HR', 'Vent. rate', 'Rate', 'VR', 'FC')}{colon} {number(30, 190)}{space}{one('bpm', '/min', 'BPM')}",
+        f"{one('RR', 'PP', 'P', 'RR/PP')}{colon} {number(80, 1500)}{space}{one('ms', f'/ {number(400, 1500)} ms')}",
+        f"{one('P-R-T axes', 'P/QRS/T', 'Axis')}{colon} {number(-30, 90)} {number(-90, 120)} {number(-30, 150)}"
+        + one("", " deg", "°"),
+        f"{one('RV5/SV1', 'RV5+SV1', 'Sokolow')}{colon} {number(0, 4)}.{number(0, 100)}{space}mV",
+        f"{one('Age', 'Alter', '')}{colon} {number(1, 99)}{space}{one('yr', 'years', 'J.', 'Y')}",
+        f"{one('Male', 'Female', 'M', 'F')} {number(1, 99)} {one('yr', 'years', 'Jahre')}",
+        f"{number(140, 200)}{space}cm  {number(40, 130)}{space}kg",
+        f"BP{colon} {number(90, 190)}/{number(50, 110)}{space}mmHg",
+        f"{one('ID', 'MRN', 'Pat. ID', 'Nr.', 'SN', 'No')}{colon} {number(1, 99999)}-{number(1, 99)}",
+        f"{day}{one('.', '/', '-')}{month}{one('.', '/', '-')}{year} {time}",
+        f"{year}-{int(month):02d}-{int(day):02d} {time}",
+        f"{one('Room', 'Bed', 'Page', 'Station', 'Loc')}{colon} {number(1, 40)}",
+        f"{number(0, 2)}.{number(1, 60)}{one('-', ' - ', '~')}{one('25', '35', '40', '100', '150')}{space}Hz",
+        f"{one('AC', 'Filter', 'Notch', 'F', 'EMG')}{colon} {one('25', '35', '50', '60')}{space}Hz",
+        f"{one('2.5', '5', '10', '12', '25')}{space}{one('s', 'sec', 'mm', 'cm', 'mV', '%', 'mg')}",
+    )
+    return one("", "", "", f"{one('Normal', 'Abnormal', 'Report')} ") + one(*told)
+
+
+def with_numbers(rng: np.random.Generator, page: Page) -> Page:
+    """``page`` with half of its lines that are no label and tell no scale replaced by ones that tell numbers."""
+    return replace(
+        page,
+        texts=tuple(
+            replace(text, text=header_line(rng))
+            if text.kind not in ("label", "handwriting") and "mm/" not in text.text and rng.random() < _TOLD
+            else text
+            for text in page.texts
+        ),
+    )
+
+
 def places(rng: np.random.Generator, page: Page, n: int) -> list[Word]:
     """``n`` places to look at: mostly words, seen a little off their middle, and places without any."""
     words = words_of(page)
@@ -119,8 +174,14 @@ def places(rng: np.random.Generator, page: Page, n: int) -> list[Word]:
             out.append(Word(word.name, word.x_mm + float(dx), word.y_mm + float(dy)))
             continue
         if page.texts and rng.random() < 0.6:  # beside print, or on other print
-            x0, y0, x1, y1 = text_box(page.texts[int(rng.integers(len(page.texts)))])
-            x, y = float(rng.uniform(x0 - 6, x1 + 6)), float(rng.uniform(y0 - 4, y1 + 4))
+            text = page.texts[int(rng.integers(len(page.texts)))]
+            numbers = [found.span() for found in _NUMBER.finditer(text.text)]
+            if numbers and rng.random() < 0.6:  # a number and its unit, looked at as a scale is
+                x0, y0, x1, y1 = text_box(text, numbers[int(rng.integers(len(numbers)))])
+                x, y = (float(v) for v in rng.normal(((x0 + x1) / 2, (y0 + y1) / 2), (0.8, 0.5)))
+            else:
+                x0, y0, x1, y1 = text_box(text)
+                x, y = float(rng.uniform(x0 - 6, x1 + 6)), float(rng.uniform(y0 - 4, y1 + 4))
         elif rng.random() < 0.5:  # on a steep stroke of a trace, which looks like an "I"
             traces = [s.points_mm for s in page.strokes if s.kind in ("trace", "pulse") and len(s.points_mm) > 3]
             points = traces[int(rng.integers(len(traces)))]

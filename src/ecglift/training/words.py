@@ -29,7 +29,7 @@ from ecglift.training.export import has_bfloat16, load_weights, write_onnx
 from ecglift.training.network import conv
 from ecglift.training.sheet_windows import draw_page
 from ecglift.training.signals import Signals
-from ecglift.training.word_crops import draw_word, places, revalued
+from ecglift.training.word_crops import draw_word, places, revalued, with_numbers
 
 Piece = tuple[NDArray[np.uint8], int]
 
@@ -52,7 +52,7 @@ class Recipe:
 class WordNetwork(nn.Module):  # type: ignore[misc]
     """Pieces (n, 3, HEIGHT_PX, WIDTH_PX), 0 to 255 → logits (n, len(WORDS))."""
 
-    def __init__(self, widths: tuple[int, ...] = (24, 32, 48, 96)) -> None:
+    def __init__(self, widths: tuple[int, ...] = (32, 48, 80, 128)) -> None:
         super().__init__()
         steps: list[nn.Module] = []
         before = 24
@@ -91,7 +91,7 @@ class Pieces(IterableDataset[Piece]):  # type: ignore[misc]
 
 def draw_pieces(rng: np.random.Generator, signals: Signals, n: int) -> list[Piece]:
     """``n`` pieces of one new page."""
-    page = revalued(rng, draw_page(rng, signals))
+    page = with_numbers(rng, revalued(rng, draw_page(rng, signals)))
     return [draw_word(rng, page, word) for word in places(rng, page, n)]
 
 

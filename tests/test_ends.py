@@ -158,6 +158,19 @@ def test_a_row_begins_behind_the_pulse_that_it_was_thought_to_begin_with() -> No
     assert placed(whole, reads, [pulse]) is whole
 
 
+def test_names_before_the_lines_are_not_their_beginning() -> None:
+    """Names that stood in front of every line moved the second column by 5 mm: −1 dB instead of 25."""
+    thought = layout(7.5, 129.8, rows=6, columns=2)
+    assert ends(placed(thought, [read(15.2, 267.0)] * 6)) == pytest.approx((15.2, 267.1), abs=0.1)
+    # One line that begins where it was thought to is enough.
+    assert placed(thought, [read(15.2, 267.0)] * 5 + [read(7.6, 267.0)]) is thought
+
+
+def test_lines_that_reach_out_on_both_sides_make_the_columns_longer() -> None:
+    thought = layout(41.7, 123.9, rows=7, columns=2)
+    assert ends(placed(thought, [read(41.25, 290.0)] * 7)) == pytest.approx((41.25, 290.1), abs=0.1)
+
+
 def _gapped(x0_mm: float, pitch_mm: float, width_mm: float) -> Layout:
     panels = tuple(
         replace(p, x0_mm=x0_mm + p.column * pitch_mm, x1_mm=x0_mm + p.column * pitch_mm + width_mm)

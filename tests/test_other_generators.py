@@ -90,6 +90,20 @@ def _plain_page(mv: Signals) -> tuple[NDArray[np.uint8], Signals]:
     return _picture(figure), truth
 
 
+def _names_in_front_page(mv: Signals) -> tuple[NDArray[np.uint8], Signals]:
+    """6x2 of 5 s at 150 dpi, each name in front of its line: the second column's stand on the first one's lines."""
+    figure, axes = _paper(272.0, 160.0, 150, "slategray")
+    truth = np.full_like(mv, np.nan)
+    for k, name in enumerate(LEADS):
+        column, row = divmod(k, 6)
+        piece = np.s_[2500 * column : 2500 * (column + 1)]
+        _line(axes, mv[k, piece], 15.3 + 125.0 * column, 18.0 + 23.0 * row)
+        axes.text(14.3 + 125.0 * column, 18.0 + 23.0 * row, name, fontsize=8, ha="right", va="center", color="dimgray")
+        truth[k, piece] = mv[k, piece]
+    axes.text(30.0, 154.0, "25 mm/s   10 mm/mV", fontsize=9)
+    return _picture(figure), truth
+
+
 def _strips_page(mv: Signals) -> tuple[NDArray[np.uint8], Signals]:
     """Twelve rows of 10 s with their names left of them, at 150 dpi."""
     figure, axes = _paper(280.0, 300.0, 150, "steelblue")
@@ -106,7 +120,12 @@ def _read(image: NDArray[np.uint8]) -> Run:
 
 @pytest.mark.parametrize(
     ("draw", "layout", "seed", "least_db"),
-    [(_letter_page, "3x4+1", 5, 20.0), (_plain_page, "6x2", 8, 25.0), (_strips_page, "12x1", 11, 22.0)],
+    [
+        (_letter_page, "3x4+1", 5, 20.0),
+        (_plain_page, "6x2", 8, 25.0),
+        (_names_in_front_page, "6x2", 8, 22.0),
+        (_strips_page, "12x1", 11, 22.0),
+    ],
 )
 def test_a_page_of_another_program_is_read(draw: Draw, layout: str, seed: int, least_db: float) -> None:
     rng = np.random.default_rng(seed)

@@ -15,6 +15,7 @@ import numpy as np
 
 from ecglift import __version__
 from ecglift.leads import LEADS
+from ecglift.paper import TEMPLATES
 from ecglift.problem import Problem, Severity, StageError, Status, status_of
 from ecglift.recording import Recording
 from ecglift.settings import Settings
@@ -35,6 +36,9 @@ Road = Literal["raster", "vector"]
 
 _STAYS_UNREAD: Final = frozenset({"leads-not-standard"})
 """What the paths of a vector page say for certain, so that its picture would only be misread."""
+
+_CONTRADICTED: Final = 3
+"""So many of the limb leads' relations must fail for an arrangement to be read as another one."""
 
 _log = logging.getLogger(__name__)
 
@@ -423,11 +427,37 @@ class Digitizer:
         """The run of one page; when the paths of a vector page are no ECG, its picture is read, and the run says so."""
         run = Run(page.name, self.settings, page, page.kind)
         done = self.go_on(run)
-        if page.kind == "raster" or done.signal is not None or any(p.code in _STAYS_UNREAD for p in done.notes):
+        if page.kind == "raster":
+            return self._reconsidered(done)
+        if done.signal is not None or any(p.code in _STAYS_UNREAD for p in done.notes):
             return done
         why = "; ".join(problem.message for problem in done.notes)
         note = Problem("vector-unread", "vector", f"the picture of this PDF page was read, not its paths: {why}")
-        return self.go_on(replace(run, road="raster", notes=(note,)))
+        return self._reconsidered(self.go_on(replace(run, road="raster", notes=(note,))))
+
+    def _reconsidered(self, run: Run) -> Run:
+        """``run``, or its page read as one of the arrangements that were less likely, where the limb leads contradict
+        the first and hold together in the other."""
+        grid, sheet, reading, checks = run.grid, run.sheet, run.reading, run.checks
+        if grid is None or sheet is None or reading is None or checks is None or self.settings.layout is not None:
+            return run
+        if checks.relations("failed") < _CONTRADICTED:
+            return run
+        for name, _ in reading.hypotheses[1:]:
+            if name not in TEMPLATES:
+                continue
+            try:
+                other = _layout(replace(self.settings, layout=name), grid, sheet)
+            except StageError:
+                continue
+            words = f"the limb leads contradict {reading.layout.name}, as {name} they agree; check the layout"
+            doubt = Problem("layout-reconsidered", "layout", words)
+            again = self.again(run, reading=replace(other, problems=(*other.problems, doubt)))
+            if again.checks is None or again.checks.relations("failed"):
+                continue
+            if again.checks.relations("passed") > checks.relations("passed"):
+                return again
+        return run
 
     def go_on(self, run: Run) -> Run:
         """``run`` with every step done that has no result yet; an error ends it and is one of its problems."""

@@ -300,7 +300,10 @@ def integrate(tiles: Tiles, combs: TileCombs) -> PageMap:
     rows, columns = combs.u_score.shape
     fields = []
     for frequency, score in ((combs.u, combs.u_score), (combs.v, combs.v_score)):
-        weight = np.square(np.nan_to_num(score)) * _agrees(frequency, score)
+        clear = np.square(np.nan_to_num(score))
+        agreed = clear * _agrees(frequency, score)
+        # Of two tiles that differ neither need be like the other.
+        weight = agreed if agreed.any() else clear
         gradient = np.stack(
             [smooth_field(np.nan_to_num(frequency[..., k]), weight, 0.1 * weight.max()) for k in (0, 1)], -1
         )

@@ -31,7 +31,8 @@ _PART_MM: Final = 12.0
 """One that goes down through several rows is looked at in parts so tall."""
 
 _ABOVE_MM: Final = 12.0
-"""A bar may stand so far above the line of its row."""
+_BELOW_MM: Final = 3.0
+"""A bar may stand so far above the line of its row, or below it: what is seen of one that the line crosses."""
 
 _SIDE_MM: Final = 1.0
 """A stroke that near to a pulse's side, and that far down at the most, is its side."""
@@ -71,9 +72,13 @@ class Bar:
 
 
 def bar_at(bars: Sequence[Bar], x_mm: float, y_mm: float, near_mm: float) -> Bar | None:
-    """The bar nearest to ``x_mm``, within ``near_mm``, of those that stand on a row at the height ``y_mm`` or up to 12
-    mm above it."""
-    near = [bar for bar in bars if abs(bar.x_mm - x_mm) < near_mm and bar.top_mm < y_mm < bar.bottom_mm + _ABOVE_MM]
+    """The bar nearest to ``x_mm``, within ``near_mm``, of those that stand on a row at the height ``y_mm``, up to 12 mm
+    above or 3 mm below it."""
+    near = [
+        bar
+        for bar in bars
+        if abs(bar.x_mm - x_mm) < near_mm and bar.top_mm - _BELOW_MM < y_mm < bar.bottom_mm + _ABOVE_MM
+    ]
     return min(near, key=lambda bar: abs(bar.x_mm - x_mm), default=None)
 
 

@@ -59,6 +59,11 @@ class Checks:
     lags_s: tuple[tuple[str, float], ...] = ()
     local: tuple[str, ...] = ()
 
+    def relations(self, verdict: Verdict) -> int:
+        """How many of the limb leads' relations got that verdict."""
+        names = {relation.name for relation in RELATIONS}
+        return sum(check.name in names and check.verdict == verdict for check in self.checks)
+
     def __getitem__(self, name: str) -> Check:
         """The check of that name; KeyError when there is none."""
         for c in self.checks:

@@ -82,7 +82,11 @@ def placed(layout: Layout, reads: Sequence[RowRead], pulses: Sequence[Pulse] = (
     whole = whole_mm(start, end) if start is not None else None
     rounder = whole is not None and thought is None
     if abs(later) <= _NEAR_MM and not rounder:
-        return layout
+        # Names in front of the lines, at their height, pass for their beginning.
+        alike = len(starts) == len(spans) and np.ptp(starts) < _ALIKE_MM
+        if start is None or start - x0 <= _SHIFT_MM or not alike:
+            return layout
+        return _moved(layout, together, start - x0, x0, (end - start) / (x1 - x0))
     if start is not None and whole is not None:
         # Tall lines seem to end half a millimetre early: where they begin as they should, only their length is another.
         exact = len(starts) == len(spans) > 1 and np.ptp(starts) < _EXACT_MM
@@ -105,6 +109,8 @@ def placed(layout: Layout, reads: Sequence[RowRead], pulses: Sequence[Pulse] = (
         return _moved(layout, together, start - x0, x0, 1.0) if alike else layout
     if start is not None and start > x0 and min(starts) > start - _ALIKE_MM:
         # The layout begins at the labels.
+        return _moved(layout, together, start - x0, x0, (end - start) / (x1 - x0))
+    if start is not None and thought is None and -_SHIFT_MM < start - x0 < 0 < later < _SHIFT_MM:
         return _moved(layout, together, start - x0, x0, (end - start) / (x1 - x0))
     # A pulse joined to the line makes it begin early; where it ends says how far the columns are off.
     return _moved(layout, together, later, x0, 1.0) if 0 < later < _SHIFT_MM else layout

@@ -15,7 +15,7 @@ from ecglift.press.compose import compose
 from ecglift.press.noise import Noise
 from ecglift.press.patients import simulate
 from ecglift.press.style import competition_style
-from ecglift.stages.gridless import turn_deg
+from ecglift.stages.gridless import _coloured, turn_deg
 
 
 @pytest.mark.parametrize("px_per_mm", [7.0, 10.5])
@@ -121,3 +121,13 @@ def test_bars_tell_the_turn_and_the_scale_of_a_page_without_a_grid() -> None:
     across = there[1] - there[0]
     assert np.hypot(*across) / 200 == pytest.approx(8.0, rel=0.0002)
     assert np.degrees(np.arctan2(-across[1], across[0])) == pytest.approx(0.08, abs=0.01)
+
+
+def test_a_coloured_picture_is_no_fax() -> None:
+    """A photo whose grid was in doubt had been scaled as a fax of half resolution: −5 dB instead of 28."""
+    grey = np.full((300, 400, 3), 230, np.uint8)
+    grey[100:200, 50:350] = 40
+    assert not _coloured(grey)
+    table = grey.copy()
+    table[:40] = (150, 40, 140)
+    assert _coloured(table)

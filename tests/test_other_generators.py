@@ -137,3 +137,11 @@ def test_a_page_of_another_program_is_read(draw: Draw, layout: str, seed: int, l
     assert run.layout is not None
     assert (run.layout.name, run.layout.speed_mm_s, run.layout.gain_mm_mv) == (layout, 25.0, 10.0)
     assert image_snr_db(truth, np.asarray(run.recording.mv, float), FS_HZ) > least_db
+
+
+@pytest.mark.parametrize("draw", [_letter_page, _strips_page])
+def test_a_mirror_image_is_refused_with_its_reason(draw: Draw) -> None:
+    mv = simulate(np.random.default_rng(5), FS_HZ, rhythm="sinus", conditions=(), noise=Noise()).mv.astype(float)
+    run = _read(np.ascontiguousarray(draw(mv)[0][:, ::-1]))
+    assert run.status == "failed"
+    assert [problem.code for problem in run.problems] == ["mirrored"]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ecglift.geometry import PageMap, apply_homography
 from ecglift.lattice.search import paper_box
-from ecglift.paper import Layout
+from ecglift.paper import TEMPLATES, Layout
 from ecglift.problem import StageError, fail
 from ecglift.reading.bars import Bar
 from ecglift.reading.joints import by_bars
@@ -30,7 +30,9 @@ _LONG_SIDES_MM: Final = (285.0, 240.0, 205.0, 345.0)
 """Lengths of what is printed on, longest side: A4 and Letter, a cropped sheet, a strip, a wide roll."""
 
 _FAX_PX_PER_MM: Final = ((8.04, 3.85), (8.04, 7.7))
-"""Across and down, as ITU-T T.4 has them: faxes are where grids get lost."""
+_COLOURED: Final = 60.0
+"""Across and down, as ITU-T T.4 has them: faxes are where grids get lost. A picture whose most colourful hundredth has
+channels so far apart, of 255, is none."""
 
 _TOTALS_S: Final[dict[int, tuple[float, ...]]] = {4: (10.0,), 2: (10.0, 5.0), 1: (10.0,)}
 _WIDE_MM_S: Final = 50.0
@@ -49,6 +51,9 @@ _WHOLE: Final = 0.006
 _STANDARD_MERIT: Final = 0.75
 """A fax's own scale is also kept where columns without a pulse last whole seconds to the first; that weighs less than
 columns of the usual length."""
+
+_UNUSUAL_MERIT: Final = 0.6
+"""What it weighs where names fit no usual arrangement: any names fit that, at any scale."""
 
 _LEAST_S: Final = 3
 """Seconds from which on whole ones are far enough apart."""
@@ -121,7 +126,10 @@ def find_scale(image: NDArray[np.uint8], read: Reader) -> FoundScale:
     angles: dict[float, float] = {}
     best: tuple[float, Matrix] | None = None
     longest = max(box[2] - box[0], box[3] - box[1])
-    for scale in (*((longest / mm, longest / mm) for mm in _LONG_SIDES_MM), *_FAX_PX_PER_MM):
+    scales = [(longest / mm, longest / mm) for mm in _LONG_SIDES_MM]
+    if not _coloured(image):
+        scales += _FAX_PX_PER_MM
+    for scale in scales:
         aspect = scale[1] / scale[0]
         if aspect not in angles:
             angles[aspect] = turn_deg(image, box, aspect)
@@ -142,6 +150,12 @@ def find_scale(image: NDArray[np.uint8], read: Reader) -> FoundScale:
     found, aside = _straight(read, box, best[1])
     page_map = PageMap(_by_lines(read, box, found))
     return FoundScale(page_map, _bounds(page_map, box), best[0], aside)
+
+
+def _coloured(image: NDArray[np.uint8]) -> bool:
+    """Whether a picture (h, w, 3) has more colour than a fax."""
+    small = image[:: max(image.shape[0] // 256, 1), :: max(image.shape[1] // 256, 1)]
+    return float(np.percentile(np.ptp(small.astype(np.int16), axis=2), 99)) > _COLOURED
 
 
 def _measured(
@@ -191,6 +205,8 @@ def _measured(
             return
         down = across
     merit = marks.named * (1.0 if tall is not None else 0.8)
+    if marks.layout.name not in TEMPLATES:
+        merit *= _UNUSUAL_MERIT
     yield merit, guess @ np.diag([across, down, 1.0])
 
 

@@ -14,7 +14,7 @@ from ecglift.leads import CHEST_LEADS, polarity
 from ecglift.models.runtime import load
 from ecglift.models.sheetmap import LABELS, TEMPLATE_NAMES, SheetMap, read
 from ecglift.models.words import NAMES, read_words
-from ecglift.paper import TEMPLATES, Layout, Panel, Template
+from ecglift.paper import GAINS_MM_MV, TEMPLATES, Layout, Panel, Template
 from ecglift.problem import Problem, fail
 from ecglift.reading.bars import Bar, find_bars
 from ecglift.reading.columns import Columns, extents, fit_columns, together
@@ -55,6 +55,11 @@ from ecglift.sheet import Sheet
 STAGE: Final = "layout"
 
 _MIRRORED: Final = 4
+_DOUBTS: Final = frozenset({"leads-unread", "leads-assumed", "layout-unusual", "layout-uncertain", "rows-missing"})
+_AS_WELL: Final = 3.0
+_BETTER: Final = 8.0
+"""Where a reading is in doubt the sheet is mirrored. It is a mirror image if the network says so and it reads as well
+then, or hardly worse, or if most names read then and it reads so much better, in nats."""
 _LEAST_LIE: Final = 1e-3
 _FEW_NAMES: Final = 3
 _NAMED: Final = 1.0
@@ -82,6 +87,11 @@ _SPEED_ALONE: Final = 0.4
 _GAIN_ALONE: Final = 0.7
 """What the chance of a printed speed or gain is worth without the other one on its line. More is read as a speed: names
 and times hold "25" and "50"."""
+_STACKED: Final = 3
+_USUAL_HEIGHT: Final = 0.1
+_ASIDE_MM: Final = 2.0
+"""So many pulses, no farther beside each other than the third, hang together; the first is as high as it is above its
+row's line if that is a usual height to the second, in e-folds."""
 _TEMPERATURE: Final = 1.5
 """Log-scores of hypotheses are divided by this: their parts are not independent."""
 
@@ -154,8 +164,7 @@ def find_layout(sheet: Sheet, settings: LayoutSettings | None = None) -> SheetRe
     upright = turn_sheet(sheet, look.turns)
     pulses = measured(upright, find_pulses(look.answer))
     reading = interpret(look.answer, look.words, settings, pulses, look.arranged)
-    unread = {"leads-unread", "leads-assumed"} & {p.code for p in reading.problems}
-    if unread and float(look.answer.weights("turn")[_MIRRORED]) > 0.8:
+    if _DOUBTS & {problem.code for problem in reading.problems} and _mirrored(sheet, look, settings):
         raise fail("mirrored", STAGE, "the picture is a mirror image; mirror it back and try again")
     bars = find_bars(look.answer, upright, pulses)
     return replace(reading, quarter_turns=look.turns, bars=bars, upright_log_odds=look.upright_log_odds)
@@ -190,6 +199,16 @@ def _custom(look: _Look, settings: LayoutSettings) -> bool:
 def _score(look: _Look) -> float:
     """Log-evidence for the best arrangement."""
     return look.arranged.hypotheses[0].log_score if look.arranged is not None else -np.inf
+
+
+def _mirrored(sheet: Sheet, look: _Look, settings: LayoutSettings) -> bool:
+    """Whether a sheet that was looked at in vain is a mirror image."""
+    mirror = replace(sheet, rgb=np.ascontiguousarray(sheet.rgb[:, ::-1]), seen=sheet.seen[:, ::-1])
+    back = _upright(mirror, settings)
+    better = _score(back) - _score(look)
+    if float(look.answer.weights("turn")[_MIRRORED]) > 0.8 and better > -_AS_WELL:
+        return True
+    return better > _BETTER and _standing(turn_sheet(mirror, back.turns), back, settings)[1]
 
 
 def _in_grey(sheet: Sheet) -> Sheet:
@@ -522,12 +541,27 @@ def _gain(
             limb.append(pulse)
     # A height that the ink confirms is worth more than whose it is.
     asked = chest if not limb or (not any(p.inked for p in limb) and any(p.inked for p in chest)) else limb
+    if (tallest := _hung_together(asked, views[min(first)].row.y_mm)) is not None:
+        asked = limb = [tallest]
     gain = find_gain(printed, asked, settings.gain_mm_mv)
     if gain.how != "given" and asked is limb and len(chest) >= 2:
         own = pulse_gain(chest)
         if own and own[0] != gain.value and 0.8 < own[1] / own[0] < 1.25:
             gain = replace(gain, chest=own[0])
     return gain
+
+
+def _hung_together(pulses: Sequence[Pulse], y_mm: float) -> Pulse | None:
+    """The uppermost of several ``pulses`` one under the other, as high as it stands above its row's line ``y_mm``; None
+    where their ink was measured, or that is no usual height. Tall ones on near rows hang together, and how high the
+    lower ones are nobody sees."""
+    if len(pulses) < _STACKED or any(pulse.inked for pulse in pulses):
+        return None
+    top = min(pulses, key=lambda pulse: pulse.y_mm)
+    height = y_mm - top.y_mm
+    aside = max(abs(pulse.x_mm - top.x_mm) for pulse in pulses)
+    usual = height > 0 and min(abs(np.log(height / gain)) for gain in GAINS_MM_MV) < _USUAL_HEIGHT
+    return replace(top, height_mm=height, inked=True) if usual and aside < _ASIDE_MM else None
 
 
 def _doubts(

@@ -245,15 +245,12 @@ def weighed(rows: tuple[Row, ...]) -> tuple[Row, ...]:
     longest = max(row.weight_mm for row in rows)
     long = [row.y_mm for row in rows if row.weight_mm > _LONG * longest]
     pitch = float(np.median(np.diff(long))) if len(long) > 1 else None
-
+    reach = _HOLE * pitch if pitch else 0.0
     holes = _holes(long, pitch) if pitch else []
-
-    def fills(row: Row) -> bool:
-        near = [hole for hole in holes if abs(row.y_mm - hole) < _HOLE * (pitch or 0.0)]
-        return any(sum(abs(other.y_mm - hole) < _HOLE * (pitch or 0.0) for other in rows) == 1 for hole in near)
+    lacking = [hole for hole in holes if sum(abs(row.y_mm - hole) < reach for row in rows) == 1]
 
     def off_beat(row: Row) -> float:
-        if row.y_mm not in long and fills(row):
+        if row.y_mm not in long and any(abs(row.y_mm - hole) < reach for hole in lacking):
             return _FILLS
         steps = min((abs(row.y_mm - y) / pitch for y in long if y != row.y_mm), default=1.0) if pitch else 1.0
         whole = max(round(steps), 1)

@@ -38,12 +38,12 @@ _SHORTER_MM: Final = 8.0
 """By how much rows may be shorter or longer than the layout says."""
 _ALIKE_MM: Final = 0.5
 _SOME: Final = 0.4
+_FAR_APART_MM: Final = 3.0
+"""Most rows must end within so much of the place where most of them do; the second share will do where the rest fits.
+Columns with a gap of the third between them are looked at one by one."""
 _ROUND_S: Final = 2.5
 _STEP_S: Final = 0.5
-"""Columns last whole multiples of the first as a rule, and of the second nearly always."""
-_FAR_APART_MM: Final = 3.0
-"""Most rows must end within so much of the place where half of them do; the second share will do where the rest fits.
-Columns with a gap of the third between them are looked at one by one."""
+"""Rows last whole multiples of the first as a rule, and of the second nearly always."""
 
 
 def placed(layout: Layout, reads: Sequence[RowRead], pulses: Sequence[Pulse] = ()) -> Layout:

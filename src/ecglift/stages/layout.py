@@ -164,7 +164,9 @@ def find_layout(sheet: Sheet, settings: LayoutSettings | None = None) -> SheetRe
     upright = turn_sheet(sheet, look.turns)
     pulses = measured(upright, find_pulses(look.answer))
     reading = interpret(look.answer, look.words, settings, pulses, look.arranged)
-    if _DOUBTS & {problem.code for problem in reading.problems} and _mirrored(sheet, look, settings):
+    doubted = _DOUBTS & {problem.code for problem in reading.problems}
+    # While a scale is only tried, doubts are the scale's.
+    if doubted and not settings.as_measured and _mirrored(sheet, look, settings):
         raise fail("mirrored", STAGE, "the picture is a mirror image; mirror it back and try again")
     bars = find_bars(look.answer, upright, pulses)
     return replace(reading, quarter_turns=look.turns, bars=bars, upright_log_odds=look.upright_log_odds)

@@ -16,7 +16,7 @@ from ecglift.press.compose import compose
 from ecglift.press.page import Page
 from ecglift.press.style import Style, random_style
 from ecglift.problem import StageError
-from ecglift.reading.marks import Pulse, WordReader, find_rows
+from ecglift.reading.marks import PrintedScale, Pulse, WordReader, find_beside, find_rows
 from ecglift.sheet import Sheet
 from ecglift.stages.layout import LayoutSettings, SheetReading, _hung_together, _in_grey, interpret
 
@@ -192,6 +192,26 @@ def test_half_gain_of_chest_leads_is_read_from_their_rows_pulses() -> None:
     layout = _read(_page(replace(_style("12x1"), chest_gain=0.5))).layout
     assert {p.gain_mm_mv for p in layout.panels if p.lead.startswith("V")} == {5.0}
     assert {p.gain_mm_mv for p in layout.panels if not p.lead.startswith("V")} == {10.0}
+
+
+def test_the_line_of_a_speed_is_read_on_for_its_gain() -> None:
+    """A clear "20 mm/mV" beside "50 mm/s" was overlooked: 1 dB instead of 25."""
+    speed = PrintedScale(40.0, 10.0, np.log([0.01, 0.01, 0.98]), 0.95)
+
+    def read(places: Sequence[tuple[float, float]], width_mm: float = 2.0) -> NDArray[np.float64]:
+        chances = np.zeros((len(places), len(WORDS)))
+        near = np.array([abs(x - 62.0) < width_mm and y == 10.0 for x, y in places])
+        chances[near, WORDS.index("20 mm/mV")] = 0.9
+        return chances
+
+    [gain] = find_beside([speed], [], "gain", read)
+    assert gain.x_mm == pytest.approx(62.0, abs=2.0)
+    assert int(gain.log_p.argmax()) == 3
+    assert gain.chance == pytest.approx(0.9)
+    # What is read at one place only is a spot, and where there is a gain none is looked for.
+    assert find_beside([speed], [], "gain", lambda places: read(places, 0.7)) == ()
+    assert find_beside([speed], [gain], "gain", read) == (gain,)
+    assert find_beside([replace(speed, chance=0.6)], [], "gain", read) == ()
 
 
 def test_pulses_that_hang_together_are_as_high_as_the_uppermost() -> None:

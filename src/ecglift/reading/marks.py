@@ -35,6 +35,9 @@ _NEAR_MM: Final = 8.0
 _FAR_MM: Final = 40.0
 _PARTNER: Final = 0.5
 """A speed and a gain of one line stand that near to its height, that far apart, and the partner is that likely one."""
+_CLEAR_SCALE: Final = 0.8
+_STEP_MM: Final = 1.5
+"""From one that is that likely its line is read on for the other, in such steps."""
 _EDGE_CHANCE: Final = 0.2
 _EDGE_REACH: Final = 5
 _TEXT_CHANCE: Final = 0.15
@@ -386,14 +389,42 @@ def find_scales(answer: SheetMap, name: str, read: WordReader) -> tuple[PrintedS
     peaks = _peaks(heat, 3, _TEXT_CHANCE)
     places = [(answer.left_mm + c, answer.top_mm + r) for r, c in peaks]
     out = []
-    for (r, c), place, p in zip(peaks, places, read(places)[:, SPEEDS if name == "speed" else GAINS], strict=True):
-        if name == "gain":
-            p = p * _GAIN_ODDS / (1 + float(p @ (_GAIN_ODDS - 1)))
+    for (r, c), place, p in zip(peaks, places, _scale_chances(read(places), name), strict=True):
         there = float(p.sum())
         if there > _NAME_CHANCE:
             only_chest = float(chest[r, c]) if name == "gain" else 0.0
             out.append(PrintedScale(*place, np.log(np.maximum(p / there, 1e-6)), there, only_chest))
     return tuple(sorted(out, key=lambda one: -one.chance))
+
+
+def find_beside(
+    known: Sequence[PrintedScale], others: Sequence[PrintedScale], name: str, read: WordReader
+) -> tuple[PrintedScale, ...]:
+    """``others``, printed speeds (``name`` "speed") or gains ("gain"), and one more where the surest of the ``known``
+    scales of the other kind has none of them on its line: the sheet network overlooks some, and a line may be read
+    piece by piece. The same must be read at two places side by side."""
+    if not known or known[0].chance < _CLEAR_SCALE or _beside(known[0], others):
+        return tuple(others)
+    scale = known[0]
+    best: PrintedScale | None = None
+    for side in (-1, 1):
+        places = [(scale.x_mm + side * float(away), scale.y_mm) for away in np.arange(_NEAR_MM, _FAR_MM, _STEP_MM)]
+        chances = _scale_chances(read(places), name)
+        there, what = chances.sum(axis=1), chances.argmax(axis=1)
+        twice = (what[1:] == what[:-1]) & (np.minimum(there[1:], there[:-1]) > _CLEAR_SCALE)
+        for k in np.flatnonzero(twice) + (there[1:] > there[:-1])[twice]:
+            if best is None or there[k] > best.chance:
+                x, y = places[k]
+                best = PrintedScale(x, y, np.log(np.maximum(chances[k] / there[k], 1e-6)), float(there[k]))
+    return (*others, best) if best is not None else tuple(others)
+
+
+def _scale_chances(words: NDArray[np.float64], name: str) -> NDArray[np.float64]:
+    """(n, values) chances of the usual speeds (``name`` "speed") or gains ("gain") in those of ``words`` (n, WORDS)."""
+    if name == "speed":
+        return words[:, SPEEDS]
+    odds = words[:, GAINS] * _GAIN_ODDS
+    return np.asarray(odds / (1 + words[:, GAINS] @ (_GAIN_ODDS - 1))[:, None])
 
 
 def paired(scales: Sequence[PrintedScale], others: Sequence[PrintedScale], alone: float) -> tuple[PrintedScale, ...]:
@@ -402,12 +433,14 @@ def paired(scales: Sequence[PrintedScale], others: Sequence[PrintedScale], alone
     Speed and gain are printed on one line; what reads as a speed elsewhere is as a rule a rate, a filter or a spot.
     """
 
-    def beside(scale: PrintedScale) -> bool:
-        return any(
-            abs(other.y_mm - scale.y_mm) < _LINE_MM and _NEAR_MM < abs(other.x_mm - scale.x_mm) < _FAR_MM
-            for other in others
-            if other.chance > _PARTNER
-        )
-
-    known = (scale if beside(scale) else replace(scale, chance=alone * scale.chance) for scale in scales)
+    known = (scale if _beside(scale, others) else replace(scale, chance=alone * scale.chance) for scale in scales)
     return tuple(sorted(known, key=lambda one: -one.chance))
+
+
+def _beside(scale: PrintedScale, others: Sequence[PrintedScale]) -> bool:
+    """Whether one of ``others`` stands on the line of ``scale``, beside it."""
+    return any(
+        abs(other.y_mm - scale.y_mm) < _LINE_MM and _NEAR_MM < abs(other.x_mm - scale.x_mm) < _FAR_MM
+        for other in others
+        if other.chance > _PARTNER
+    )

@@ -39,6 +39,7 @@ from ecglift.reading.marks import (
     Pulse,
     Row,
     WordReader,
+    find_beside,
     find_edges,
     find_labels,
     find_level,
@@ -250,6 +251,7 @@ def interpret(
     widest = columns[max(columns)]
     pulses = find_pulses(answer) if pulses is None else pulses
     speeds, gains = find_scales(answer, "speed", words), find_scales(answer, "gain", words)
+    speeds, gains = find_beside(gains, speeds, "speed", words), find_beside(speeds, gains, "gain", words)
     speed = find_speed(
         paired(speeds, gains, _SPEED_ALONE),
         pulses,

@@ -201,13 +201,13 @@ def test_the_line_of_a_speed_is_read_on_for_its_gain() -> None:
     def read(places: Sequence[tuple[float, float]], width_mm: float = 2.0) -> NDArray[np.float64]:
         chances = np.zeros((len(places), len(WORDS)))
         near = np.array([abs(x - 62.0) < width_mm and y == 10.0 for x, y in places])
-        chances[near, WORDS.index("20 mm/mV")] = 0.9
+        chances[near, WORDS.index("20 mm/mV")] = 0.99
         return chances
 
     [gain] = find_beside([speed], [], "gain", read)
     assert gain.x_mm == pytest.approx(62.0, abs=2.0)
     assert int(gain.log_p.argmax()) == 3
-    assert gain.chance == pytest.approx(0.9)
+    assert gain.chance > 0.9
     # What is read at one place only is a spot, and where there is a gain none is looked for.
     assert find_beside([speed], [], "gain", lambda places: read(places, 0.7)) == ()
     assert find_beside([speed], [gain], "gain", read) == (gain,)

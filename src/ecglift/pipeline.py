@@ -227,7 +227,7 @@ def _grid(settings: Settings, page: SourcePage, orientation: Orientation) -> Gri
 
 
 _CLEAR_GRID: Final = 0.75
-_SURE_PRINT: Final = 0.475
+_SURE_PRINT: Final = 0.45
 _OTHER_SCALE: Final = 0.05
 """A grid that is less clear than the first gives way to a scale of the print that is as sure as the second, which it is
 where nearly all names are read and pulses agree, if it is another by more than the third, in e-folds."""

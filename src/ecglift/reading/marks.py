@@ -23,8 +23,8 @@ WordReader = Callable[[Sequence[tuple[float, float]]], NDArray[np.float64]]
 _LABEL_CHANCE: Final = 0.12
 """Of the lattice; low, since the word network throws out what is none."""
 _NAME_CHANCE: Final = 0.3
-_GAIN_ODDS: Final = np.array([0.04, 1.0, 1.0, 1.0])
-"""How much rarer a gain is printed than the word network has seen it: it reads a rate or an interval for the rarest."""
+_GAIN_ODDS: Final = np.array([0.01, 0.25, 1.0, 0.25])
+"""How much rarer a gain is printed than the word network has seen it, at least: it has seen all equally often."""
 _NOISE_NAME: Final = 0.2
 _CLEAR_NAME: Final = 0.8
 _LEAST_TRUST: Final = 0.05

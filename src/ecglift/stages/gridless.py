@@ -59,8 +59,10 @@ _LEAST_S: Final = 3
 """Seconds from which on whole ones are far enough apart."""
 
 _STANDARD: Final = 0.03
+_STANDARD_OFF: Final = 0.06
 _SEVERAL: Final = 3
-"""A fax's own scale is kept where so many pulses say that it is right to that many e-folds."""
+"""A fax's own scale is kept where so many pulses say that it is right to that many e-folds; where print and pulses say
+that it is off by more than the second it is no fax."""
 
 _ROUNDS: Final = 3
 
@@ -109,8 +111,8 @@ Reader = Callable[[PageMap, Box], Marks]
 
 @dataclass(frozen=True)
 class FoundScale:
-    """The map that the print tells, the ``bounds`` of the paper in its millimetres, and the share of the names that are
-    read with it, four fifths of that where no pulse says the same: ``merit``, 0 to 1; ``aside``: whether the sheet is
+    """The map that the print tells, the ``bounds`` of the paper in its millimetres, and how surely the names are read
+    with it, four fifths of that where no pulse says the same: ``merit``, 0 to 1; ``aside``: whether the sheet is
     seen from the side."""
 
     map: PageMap
@@ -165,14 +167,19 @@ def _measured(
     no sense. ``standard``: whether it is a fax's own scale; ``aside``: whether the sheet is seen from the side, so that
     its proportions are not known."""
     across = down = 1.0  # what the guess is multiplied with
+    marks: Marks | None = None
     for _ in range(_ROUNDS):
         page_map = PageMap(guess @ np.diag([across, down, 1.0]))
         try:
-            marks = read(page_map, _bounds(page_map, box))
+            seen = read(page_map, _bounds(page_map, box))
         except StageError:
             return
-        if marks.named < 0.4:
-            return
+        if seen.named < 0.4:
+            # Names that were read a per cent away, and hardly so, are there.
+            if marks is None:
+                return
+            break
+        marks = seen
         if marks.quarter_turns:
             guess = turn_map(PageMap(guess), marks.quarter_turns).homography
             across, down = (down, across) if marks.quarter_turns % 2 else (across, down)
@@ -204,7 +211,11 @@ def _measured(
         if tall is not None and abs(np.log(tall * down / across)) > _AGREE:
             return
         down = across
-    merit = marks.named * (1.0 if tall is not None else 0.8)
+    assert marks is not None
+    if standard and max(abs(np.log(across)), abs(np.log(down))) > _STANDARD_OFF:
+        return
+    # Squashed letters may still be read, but less clearly.
+    merit = marks.clear * (1.0 if tall is not None else 0.8)
     if marks.layout.name not in TEMPLATES:
         merit *= _UNUSUAL_MERIT
     yield merit, guess @ np.diag([across, down, 1.0])

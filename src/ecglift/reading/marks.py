@@ -37,7 +37,9 @@ _PARTNER: Final = 0.5
 """A speed and a gain of one line stand that near to its height, that far apart, and the partner is that likely one."""
 _CLEAR_SCALE: Final = 0.8
 _STEP_MM: Final = 1.5
-"""From one that is that likely its line is read on for the other, in such steps."""
+_READ_ON: Final = 0.7
+"""From one that is that likely its line is read on for the other, in such steps; what is found so is believed no more
+than the last, since the sheet network saw none there: a pulse knows better."""
 _EDGE_CHANCE: Final = 0.2
 _EDGE_REACH: Final = 5
 _TEXT_CHANCE: Final = 0.15
@@ -406,16 +408,16 @@ def find_beside(
     if not known or known[0].chance < _CLEAR_SCALE or _beside(known[0], others):
         return tuple(others)
     scale = known[0]
-    best: PrintedScale | None = None
+    best, surest = None, 0.0
     for side in (-1, 1):
         places = [(scale.x_mm + side * float(away), scale.y_mm) for away in np.arange(_NEAR_MM, _FAR_MM, _STEP_MM)]
         chances = _scale_chances(read(places), name)
         there, what = chances.sum(axis=1), chances.argmax(axis=1)
         twice = (what[1:] == what[:-1]) & (np.minimum(there[1:], there[:-1]) > _CLEAR_SCALE)
         for k in np.flatnonzero(twice) + (there[1:] > there[:-1])[twice]:
-            if best is None or there[k] > best.chance:
-                x, y = places[k]
-                best = PrintedScale(x, y, np.log(np.maximum(chances[k] / there[k], 1e-6)), float(there[k]))
+            if there[k] > surest:
+                (x, y), surest = places[k], float(there[k])
+                best = PrintedScale(x, y, np.log(np.maximum(chances[k] / surest, 1e-6)), min(surest, _READ_ON))
     return (*others, best) if best is not None else tuple(others)
 
 

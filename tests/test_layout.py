@@ -17,8 +17,9 @@ from ecglift.press.page import Page
 from ecglift.press.style import Style, random_style
 from ecglift.problem import StageError
 from ecglift.reading.marks import PrintedScale, Pulse, WordReader, find_beside, find_rows
+from ecglift.reading.scales import hung_together
 from ecglift.sheet import Sheet
-from ecglift.stages.layout import LayoutSettings, SheetReading, _hung_together, _in_grey, interpret
+from ecglift.stages.layout import LayoutSettings, SheetReading, _in_grey, interpret
 
 
 def _style(template: str, seed: int = 3) -> Style:
@@ -217,12 +218,12 @@ def test_the_line_of_a_speed_is_read_on_for_its_gain() -> None:
 def test_pulses_that_hang_together_are_as_high_as_the_uppermost() -> None:
     """Pulses of 20 mm/mV on rows 16 mm apart were taken for 10 mm each: 4 dB instead of 23."""
     stacked = [Pulse(-17.0, y, 4.6, 10.0, 0.7) for y in (8.0, 35.0, 52.0, 67.0)]
-    tallest = _hung_together(stacked, 28.4)
+    tallest = hung_together(stacked, 28.4)
     assert tallest is not None
     assert tallest.height_mm == pytest.approx(20.4)
-    assert _hung_together(stacked, 23.0) is None  # 15 mm is no usual height
-    assert _hung_together([replace(pulse, inked=True) for pulse in stacked], 28.4) is None
-    assert _hung_together([*stacked, Pulse(60.0, 35.0, 4.6, 10.0, 0.7)], 28.4) is None
+    assert hung_together(stacked, 23.0) is None  # 15 mm is no usual height
+    assert hung_together([replace(pulse, inked=True) for pulse in stacked], 28.4) is None
+    assert hung_together([*stacked, Pulse(60.0, 35.0, 4.6, 10.0, 0.7)], 28.4) is None
 
 
 def test_other_pictures_are_refused() -> None:

@@ -77,29 +77,39 @@ def _letter_page(mv: Signals) -> tuple[NDArray[np.uint8], Signals]:
     return _picture(figure), truth
 
 
-def _plain_page(mv: Signals) -> tuple[NDArray[np.uint8], Signals]:
-    """6x2 of 5 s at 150 dpi as a plotting library draws it: no pulse, no scale, no strip."""
-    figure, axes = _paper(266.0, 160.0, 150, "lightcoral")
+def _two_columns(
+    axes: mpl.axes.Axes,
+    mv: Signals,
+    first_mm: tuple[float, float],
+    pitch_mm: float,
+    name_mm: tuple[float, float],
+    **text: object,
+) -> Signals:
+    """The truth of 6x2 of 5 s, drawn with the first line from ``first_mm`` (x, y) on and each name ``name_mm`` from the
+    start of its own."""
     truth = np.full_like(mv, np.nan)
     for k, name in enumerate(LEADS):
         column, row = divmod(k, 6)
         piece = np.s_[2500 * column : 2500 * (column + 1)]
-        _line(axes, mv[k, piece], 8.3 + 125.0 * column, 15.0 + 26.0 * row)
-        axes.text(10.0 + 125.0 * column, 9.0 + 26.0 * row, name, fontsize=9)
+        x, y = first_mm[0] + 125.0 * column, first_mm[1] + pitch_mm * row
+        _line(axes, mv[k, piece], x, y)
+        axes.text(x + name_mm[0], y + name_mm[1], name, **text)
         truth[k, piece] = mv[k, piece]
+    return truth
+
+
+def _plain_page(mv: Signals) -> tuple[NDArray[np.uint8], Signals]:
+    """6x2 of 5 s at 150 dpi as a plotting library draws it: no pulse, no scale, no strip."""
+    figure, axes = _paper(266.0, 160.0, 150, "lightcoral")
+    truth = _two_columns(axes, mv, (8.3, 15.0), 26.0, (1.7, -6.0), fontsize=9)
     return _picture(figure), truth
 
 
 def _names_in_front_page(mv: Signals) -> tuple[NDArray[np.uint8], Signals]:
     """6x2 of 5 s at 150 dpi, each name in front of its line: the second column's stand on the first one's lines."""
     figure, axes = _paper(272.0, 160.0, 150, "slategray")
-    truth = np.full_like(mv, np.nan)
-    for k, name in enumerate(LEADS):
-        column, row = divmod(k, 6)
-        piece = np.s_[2500 * column : 2500 * (column + 1)]
-        _line(axes, mv[k, piece], 15.3 + 125.0 * column, 18.0 + 23.0 * row)
-        axes.text(14.3 + 125.0 * column, 18.0 + 23.0 * row, name, fontsize=8, ha="right", va="center", color="dimgray")
-        truth[k, piece] = mv[k, piece]
+    in_front = {"fontsize": 8, "ha": "right", "va": "center", "color": "dimgray"}
+    truth = _two_columns(axes, mv, (15.3, 18.0), 23.0, (-1.0, 0.0), **in_front)
     axes.text(30.0, 154.0, "25 mm/s   10 mm/mV", fontsize=9)
     return _picture(figure), truth
 

@@ -160,7 +160,7 @@ def nominal(columns: Columns, speed_mm_s: float) -> Columns:
 
     A start is found to a pen's width; at 25 mm/s half of that is already 5 ms.
     """
-    pitch = _nominal_mm(columns.pitch_mm if columns.n > 1 else columns.width_mm, speed_mm_s)
+    pitch = nominal_mm(columns.pitch_mm if columns.n > 1 else columns.width_mm, speed_mm_s)
     if pitch is None:
         return columns
     width = pitch if columns.width_mm == columns.pitch_mm or columns.n == 1 else columns.width_mm
@@ -175,7 +175,7 @@ def together(columns: dict[int, Columns], speed_mm_s: float) -> dict[int, Column
     """The nominal columns of rows with 1, 2, … panels. A row of one panel has the clearest ends: where it lasts whole
     half seconds, the columns of the other rows fill it."""
     out = {n: nominal(some, speed_mm_s) for n, some in columns.items()}
-    if 1 not in out or _nominal_mm(out[1].width_mm, speed_mm_s) is None:
+    if 1 not in out or nominal_mm(out[1].width_mm, speed_mm_s) is None:
         return out
     for n, some in out.items():
         pitch = out[1].width_mm / n
@@ -183,7 +183,7 @@ def together(columns: dict[int, Columns], speed_mm_s: float) -> dict[int, Column
             # As long together as the row of one panel, with gaps between them.
             out[n] = replace(some, width_mm=pitch)
             continue
-        if 0 < abs(some.pitch_mm / pitch - 1) < _SAME_LENGTH and _nominal_mm(some.pitch_mm, speed_mm_s) is None:
+        if 0 < abs(some.pitch_mm / pitch - 1) < _SAME_LENGTH and nominal_mm(some.pitch_mm, speed_mm_s) is None:
             width = pitch if some.width_mm == some.pitch_mm else some.width_mm
             out[n] = replace(some, x0_mm=out[1].x0_mm, pitch_mm=pitch, width_mm=width)
     return out
@@ -212,7 +212,8 @@ def even_columns(known: Sequence[tuple[int, int, float]]) -> tuple[float, float,
     return float(fit[0]), float(fit[1]), float(fit[2]), np.abs(places - terms @ fit)
 
 
-def _nominal_mm(length_mm: float, speed_mm_s: float) -> float | None:
-    step = _NOMINAL_S * speed_mm_s
+def nominal_mm(length_mm: float, speed_mm_s: float, step_s: float = _NOMINAL_S) -> float | None:
+    """The whole multiple of ``step_s`` that a length nearly is, mm, None where it is none."""
+    step = step_s * speed_mm_s
     whole = round(length_mm / step) * step
     return whole if whole > 0 and abs(length_mm - whole) < _NOMINAL_MM else None

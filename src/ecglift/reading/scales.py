@@ -25,6 +25,11 @@ _CERTAIN: Final = 0.95
 _SEVERAL: Final = 3
 _ALIKE: Final = 0.1
 """The same against several pulses whose heights are a usual gain's to this, in e-folds."""
+_STACKED: Final = 3
+_USUAL_HEIGHT: Final = 0.1
+_ASIDE_MM: Final = 2.0
+"""So many pulses, no farther beside each other than the third, hang together; the first is as high as it is above its
+row's line if that is a usual height to the second, in e-folds."""
 _LINE_MM: Final = 2.5
 _BESIDE_MM: Final = 60.0
 """Two gains are printed on one line that close to each other."""
@@ -119,6 +124,19 @@ def pulse_gain(pulses: Sequence[Pulse]) -> tuple[float, float] | None:
     height = float(np.percentile([pulse.height_mm for pulse in _best(pulses)], 75))
     gains = np.array(GAINS_MM_MV)
     return float(gains[np.abs(np.log(gains / max(height, 0.1))).argmin()]), height
+
+
+def hung_together(pulses: Sequence[Pulse], y_mm: float) -> Pulse | None:
+    """The uppermost of several ``pulses`` one under the other, as high as it stands above its row's line ``y_mm``; None
+    where their ink was measured, or that is no usual height. Tall ones on near rows hang together, and how high the
+    lower ones are nobody sees."""
+    if len(pulses) < _STACKED or any(pulse.inked for pulse in pulses):
+        return None
+    top = min(pulses, key=lambda pulse: pulse.y_mm)
+    height = y_mm - top.y_mm
+    aside = max(abs(pulse.x_mm - top.x_mm) for pulse in pulses)
+    usual = height > 0 and min(abs(np.log(height / gain)) for gain in GAINS_MM_MV) < _USUAL_HEIGHT
+    return replace(top, height_mm=height, inked=True) if usual and aside < _ASIDE_MM else None
 
 
 def _best(pulses: Sequence[Pulse]) -> Sequence[Pulse]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from ecglift.models.strip import RowRead
 from ecglift.paper import PULSE_S, Layout, Panel
-from ecglift.reading.columns import MOST_ROWS, common_place, even_columns
+from ecglift.reading.columns import MOST_ROWS, common_place, even_columns, nominal_mm
 from ecglift.reading.marks import Pulse
 from ecglift.reading.runs import line_span, runs_through
 
@@ -42,8 +42,7 @@ _FAR_APART_MM: Final = 3.0
 """Most rows must end within so much of the place where most of them do; the second share will do where the rest fits.
 Columns with a gap of the third between them are looked at one by one."""
 _ROUND_S: Final = 2.5
-_STEP_S: Final = 0.5
-"""Rows last whole multiples of the first as a rule, and of the second nearly always."""
+"""Rows last whole multiples of that as a rule."""
 
 
 def placed(layout: Layout, reads: Sequence[RowRead], pulses: Sequence[Pulse] = ()) -> Layout:
@@ -58,8 +57,7 @@ def placed(layout: Layout, reads: Sequence[RowRead], pulses: Sequence[Pulse] = (
         return apart
     rows = layout.rows()
     widest = max(len(row) for row in rows)
-    x0 = float(np.median([row[0].x0_mm for row in rows if len(row) == widest]))
-    x1 = float(np.median([row[-1].x1_mm for row in rows if len(row) == widest]))
+    x0, x1 = _extent([row for row in rows if len(row) == widest])
     thought = _whole_mm(x1 - x0, layout.speed_mm_s)
 
     def whole_mm(start: float, end: float) -> float | None:
@@ -116,19 +114,19 @@ def placed(layout: Layout, reads: Sequence[RowRead], pulses: Sequence[Pulse] = (
     return _moved(layout, together, later, x0, 1.0) if 0 < later < _SHIFT_MM else layout
 
 
+def _extent(rows: Sequence[tuple[Panel, ...]]) -> tuple[float, float]:
+    """From where to where most rows were thought to reach, mm."""
+    return float(np.median([row[0].x0_mm for row in rows])), float(np.median([row[-1].x1_mm for row in rows]))
+
+
 def _behind_pulse(layout: Layout, pulses: Sequence[Pulse]) -> Layout | None:
     """``layout`` beginning behind the pulse with which it was thought to begin; None where it does not. Pulses of rows
     that stand close hang together, and their feet pass for lines."""
-    rows = layout.rows()
-    x0, x1 = (float(np.median([row[k].x0_mm if k == 0 else row[k].x1_mm for row in rows])) for k in (0, -1))
-    pulse_mm, length = PULSE_S * layout.speed_mm_s, x1 - x0
-
-    def lasts(mm: float, step_s: float) -> bool:
-        step = step_s * layout.speed_mm_s
-        return mm > step / 2 and abs(mm - step * round(mm / step)) < _LENGTH_MM
-
+    rows, speed = layout.rows(), layout.speed_mm_s
+    x0, x1 = _extent(rows)
+    pulse_mm, length = PULSE_S * speed, x1 - x0
     inside = any(-_SHIFT_MM < pulse.x_mm - x0 < pulse_mm for pulse in pulses)
-    if not inside or lasts(length, _STEP_S) or not lasts(length - pulse_mm, _ROUND_S):
+    if not inside or nominal_mm(length, speed) is not None or nominal_mm(length - pulse_mm, speed, _ROUND_S) is None:
         return None
     together = [abs(row[0].x0_mm - x0) < _ALIKE_MM and abs(row[-1].x1_mm - x1) < _SHORTER_MM for row in rows]
     return _moved(layout, together, pulse_mm, x0, 1 - pulse_mm / length)
@@ -144,7 +142,7 @@ def _in_line(layout: Layout, spans: Sequence[tuple[float | None, float | None]],
     """``layout`` without a row that reaches out alone, to a label or a pulse, where its line begins and ends with the
     others' or is not seen all the way to there. ``spans``: of every row's line, see :func:`line_span`."""
     rows = layout.rows()
-    x0, x1 = float(np.median([row[0].x0_mm for row in rows])), float(np.median([row[-1].x1_mm for row in rows]))
+    x0, x1 = _extent(rows)
     changed: dict[Panel, Panel] = {}
     for row, (start, end), read in zip(rows, spans, reads, strict=True):
         first, last = row[0], row[-1]

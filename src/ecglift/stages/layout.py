@@ -14,7 +14,7 @@ from ecglift.leads import CHEST_LEADS, polarity
 from ecglift.models.runtime import load
 from ecglift.models.sheetmap import LABELS, TEMPLATE_NAMES, SheetMap, read
 from ecglift.models.words import NAMES, read_words
-from ecglift.paper import GAINS_MM_MV, TEMPLATES, Layout, Panel, Template
+from ecglift.paper import TEMPLATES, Layout, Panel, Template
 from ecglift.problem import Problem, fail
 from ecglift.reading.bars import Bar, find_bars
 from ecglift.reading.columns import Columns, extents, fit_columns, together
@@ -49,7 +49,7 @@ from ecglift.reading.marks import (
     paired,
 )
 from ecglift.reading.pulseheight import measured
-from ecglift.reading.scales import Scale, find_gain, find_speed, pulse_gain
+from ecglift.reading.scales import Scale, find_gain, find_speed, hung_together, pulse_gain
 from ecglift.reading.turn import turn_sheet
 from ecglift.sheet import Sheet
 
@@ -88,11 +88,6 @@ _SPEED_ALONE: Final = 0.4
 _GAIN_ALONE: Final = 0.7
 """What the chance of a printed speed or gain is worth without the other one on its line. More is read as a speed: names
 and times hold "25" and "50"."""
-_STACKED: Final = 3
-_USUAL_HEIGHT: Final = 0.1
-_ASIDE_MM: Final = 2.0
-"""So many pulses, no farther beside each other than the third, hang together; the first is as high as it is above its
-row's line if that is a usual height to the second, in e-folds."""
 _TEMPERATURE: Final = 1.5
 """Log-scores of hypotheses are divided by this: their parts are not independent."""
 
@@ -545,7 +540,7 @@ def _gain(
             limb.append(pulse)
     # A height that the ink confirms is worth more than whose it is.
     asked = chest if not limb or (not any(p.inked for p in limb) and any(p.inked for p in chest)) else limb
-    if (tallest := _hung_together(asked, views[min(first)].row.y_mm)) is not None:
+    if (tallest := hung_together(asked, views[min(first)].row.y_mm)) is not None:
         asked = limb = [tallest]
     gain = find_gain(printed, asked, settings.gain_mm_mv)
     if gain.how != "given" and asked is limb and len(chest) >= 2:
@@ -553,19 +548,6 @@ def _gain(
         if own and own[0] != gain.value and 0.8 < own[1] / own[0] < 1.25:
             gain = replace(gain, chest=own[0])
     return gain
-
-
-def _hung_together(pulses: Sequence[Pulse], y_mm: float) -> Pulse | None:
-    """The uppermost of several ``pulses`` one under the other, as high as it stands above its row's line ``y_mm``; None
-    where their ink was measured, or that is no usual height. Tall ones on near rows hang together, and how high the
-    lower ones are nobody sees."""
-    if len(pulses) < _STACKED or any(pulse.inked for pulse in pulses):
-        return None
-    top = min(pulses, key=lambda pulse: pulse.y_mm)
-    height = y_mm - top.y_mm
-    aside = max(abs(pulse.x_mm - top.x_mm) for pulse in pulses)
-    usual = height > 0 and min(abs(np.log(height / gain)) for gain in GAINS_MM_MV) < _USUAL_HEIGHT
-    return replace(top, height_mm=height, inked=True) if usual and aside < _ASIDE_MM else None
 
 
 def _doubts(

@@ -145,9 +145,18 @@ def test_told_names_replace_the_arrangement() -> None:
     assert [p.lead for p in reading.layout.panels] == ["V1", "V3", "V6"]
 
 
-def test_unusual_arrangement_is_read_from_its_labels() -> None:
-    page = _page(_style("3x1"))
-    swap = {"I": "V2", "II": "aVF", "III": "V5"}
+@pytest.mark.parametrize(
+    ("template", "names", "unusual"),
+    [
+        ("3x1", ("V2", "aVF", "V5"), False),
+        ("2x1", ("III", "II"), False),
+        ("1x1", ("I",), False),
+        ("6x1-limb", ("V2", "aVF", "V5", "I", "II", "V1"), True),
+    ],
+)
+def test_rows_of_other_leads_are_read_from_their_labels(template: str, names: tuple[str, ...], unusual: bool) -> None:
+    page = _page(_style(template))
+    swap = {p.lead: name for p, name in zip(page.layout.panels, names, strict=True)}
     page = replace(page, texts=tuple(replace(t, lead=swap[t.lead]) if t.kind == "label" else t for t in page.texts))
     page = replace(
         page,
@@ -157,8 +166,8 @@ def test_unusual_arrangement_is_read_from_its_labels() -> None:
         ),
     )
     reading = _read(page)
-    assert [p.lead for p in reading.layout.panels] == ["V2", "aVF", "V5"]
-    assert "layout-unusual" in _codes(reading)
+    assert [p.lead for p in reading.layout.panels] == list(names)
+    assert ("layout-unusual" in _codes(reading)) == unusual
 
 
 def test_cropped_sheet_says_what_is_missing() -> None:

@@ -1,4 +1,4 @@
-"""Two columns that show the same seconds, and two that show one after the other."""
+"""Columns that show the same seconds, and columns that show one after the other."""
 
 from dataclasses import replace
 
@@ -15,28 +15,44 @@ FS = 500.0
 COLUMN_MM = 120.0
 
 
-def printed(together: bool, strip: bool, seed: int = 1) -> tuple[Layout, tuple[Trace, ...]]:
-    """A 6x2 sheet at 25 mm/s and 10 mm/mV, whose second column is read as beginning after the first."""
+def printed(
+    together: bool, strip: bool, seed: int = 1, template: str = "6x2", column_mm: float = COLUMN_MM
+) -> tuple[Layout, tuple[Trace, ...]]:
+    """A sheet at 25 mm/s and 10 mm/mV, whose columns are read as beginning one after the other."""
     mv = simulate(np.random.default_rng(seed), FS).mv
-    x = np.arange(0.0, 2 * COLUMN_MM, 1 / 16)
+    rows = TEMPLATES[template].rows
+    end_mm = len(rows[0]) * column_mm
+    x = np.arange(0.0, end_mm, 1 / 16)
     panels, traces = [], []
 
     def at(lead: str, seconds: np.ndarray) -> np.ndarray:
         return np.interp(seconds, np.arange(mv.shape[1]) / FS, mv[LEADS.index(lead)])
 
-    for r, names in enumerate(TEMPLATES["6x2"].rows):
+    for r, names in enumerate(rows):
         y = np.empty(len(x))
         for c, name in enumerate(names):
-            mine = (x >= c * COLUMN_MM) & (x < (c + 1) * COLUMN_MM)
-            seconds = (x[mine] - (c * COLUMN_MM if together else 0.0)) / 25.0
+            mine = (x >= c * column_mm) & (x < (c + 1) * column_mm)
+            seconds = (x[mine] - (c * column_mm if together else 0.0)) / 25.0
             y[mine] = 20.0 * r - 10.0 * at(name, seconds)
-            ends = c * COLUMN_MM, (c + 1) * COLUMN_MM
-            panels.append(Panel(name, r, c, *ends, 20.0 * r, c * COLUMN_MM / 25.0))
+            ends = c * column_mm, (c + 1) * column_mm
+            panels.append(Panel(name, r, c, *ends, 20.0 * r, c * column_mm / 25.0))
         traces.append(Trace(r, x, y, np.full(len(x), 0.02), np.ones(len(x))))
     if strip:
-        panels.append(Panel("II", 6, 0, 0.0, 2 * COLUMN_MM, 120.0, 0.0, rhythm=True))
-        traces.append(Trace(6, x, 120.0 - 10.0 * at("II", x / 25.0), np.full(len(x), 0.02), np.ones(len(x))))
-    return Layout("6x2+1" if strip else "6x2", tuple(panels), 25.0), tuple(traces)
+        r, y_mm = len(rows), 20.0 * len(rows)
+        panels.append(Panel("II", r, 0, 0.0, end_mm, y_mm, 0.0, rhythm=True))
+        traces.append(Trace(r, x, y_mm - 10.0 * at("II", x / 25.0), np.full(len(x), 0.02), np.ones(len(x))))
+    return Layout(f"{template}+1" if strip else template, tuple(panels), 25.0), tuple(traces)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("together", [False, True])
+def test_four_columns_start_together_if_the_strip_says_so(together: bool, seed: int) -> None:
+    layout, traces = printed(together, True, seed, "3x4", 62.5)
+    starts = {round(p.start_s, 3) for p in find_starts(layout, traces)[0].panels if not p.rhythm}
+    assert starts == ({0.0} if together else {0.0, 2.5, 5.0, 7.5})
+    # Without a strip two or three beats tell nothing.
+    layout, traces = printed(together, False, seed, "3x4", 62.5)
+    assert find_starts(layout, traces) == (layout, ())
 
 
 @pytest.mark.parametrize("strip", [False, True])

@@ -87,11 +87,13 @@ class Template:
     """A usual arrangement: names by row and column ("-aVR": printed inverted), then how many full-width rhythm strips.
 
     Columns follow each other in time or, on some devices, show the same seconds: a panel's ``start_s`` says which.
+    ``any_leads``: its names are but the usual ones, as of a single strip.
     """
 
     name: str
     rows: tuple[tuple[str, ...], ...]
     rhythm_strips: int = 0
+    any_leads: bool = False
 
     @property
     def n_columns(self) -> int:
@@ -120,9 +122,9 @@ TEMPLATES: Final[dict[str, Template]] = {
         Template("12x1-cabrera", tuple((n,) for n in _CABRERA)),
         Template("6x1-limb", tuple((n,) for n in LIMB_LEADS)),
         Template("6x1-chest", tuple((n,) for n in CHEST_LEADS)),
-        Template("3x1", (("I",), ("II",), ("III",))),
-        Template("2x1", (("II",), ("V1",))),
-        Template("1x1", (("II",),)),
+        Template("3x1", (("I",), ("II",), ("III",)), any_leads=True),
+        Template("2x1", (("II",), ("V1",)), any_leads=True),
+        Template("1x1", (("II",),), any_leads=True),
     )
 }
 """The usual layouts by name: ``3x4+1`` is three rows of four columns and one rhythm strip."""

@@ -39,6 +39,8 @@ _PRIOR: Final[dict[str, float]] = {
 """Log-odds of templates with the same number of rows, before anything is seen; how common they are in practice."""
 _RHYTHM_PRIOR: Final[dict[str, float]] = {"II": 0.0, "V1": -1.2, "V5": -1.6}
 _RARE_RHYTHM: Final = -2.5
+_OTHER_LEAD: Final = -2.0
+"""Log-odds that a strip shows another lead than it usually does."""
 
 _ROW_LOST: Final = -5.0
 """A row of the template that is not on the sheet (cropped or unseen)."""
@@ -280,9 +282,10 @@ def _row_score(
     clear: Clarity,
     told: Mapping[int, str],
     k: int,
+    any_lead: bool,
 ) -> tuple[float, tuple[tuple[str, Label | None], ...]]:
     """Log-score of a row as ``names`` (None: a rhythm strip of the best-fitting lead) and the name and label of each
-    column.
+    column. ``any_lead``: the row's panel may as well show another lead.
     """
     n_columns = len(names) if names else 1
     placed, spare = _place_labels(view, extent, n_columns)
@@ -300,6 +303,12 @@ def _row_score(
             score += label_evidence(placed[column], name)
         else:
             score += clear.name_lost
+    if any_lead and 0 in placed:
+        label = placed[0]
+        other = LABELS[int(np.argmax(label.log_p))]
+        better = _OTHER_LEAD + label_evidence(label, other) - label_evidence(label, names[0])
+        if better > 0:
+            return score + better, ((other, label),)
     return score, tuple((name, placed.get(column)) for column, name in enumerate(names))
 
 
@@ -326,7 +335,9 @@ def weigh_template(
             options: list[tuple[float, str]] = []
             if i and j:
                 strip = j - 1 - len(template.rows)
-                score, cells[i, j] = _row_score(views[i - 1], wanted[j - 1], extent, clear, told, strip)
+                score, cells[i, j] = _row_score(
+                    views[i - 1], wanted[j - 1], extent, clear, told, strip, template.any_leads
+                )
                 score += math.log(views[i - 1].row.chance)
                 options.append((best[i - 1, j - 1] + score, "both"))
             if i:
@@ -392,6 +403,10 @@ def _narrowness(n_columns: int, extent: tuple[float, float]) -> float:
     return _NARROW * min(math.log(max(width, 1.0) / _NARROWEST_MM), 0.0) if n_columns > 1 else 0.0
 
 
+def _names(hypothesis: Hypothesis) -> list[tuple[int, int, str]]:
+    return [(cell.row, cell.column, cell.name) for cell in hypothesis.cells]
+
+
 def weigh_all(
     views: Sequence[RowView],
     extent: tuple[float, float],
@@ -409,5 +424,8 @@ def weigh_all(
             log_prior += _narrowness(template.n_columns, extent)
             out.append(weigh_template(template, views, extent, log_prior, rhythm_leads))
     if only is None:
-        out.append(weigh_custom(views, extent))
+        custom = weigh_custom(views, extent)
+        # What the names alone say may be a usual arrangement, and is no other one then.
+        if all(_names(custom) != _names(one) for one in out):
+            out.append(custom)
     return tuple(sorted(out, key=lambda h: -h.log_score))

@@ -1,4 +1,4 @@
-"""Two columns were recorded together or one after the other: the beats of the lines tell."""
+"""Columns were recorded together or one after the other: the beats of the lines tell."""
 
 from __future__ import annotations
 
@@ -49,31 +49,34 @@ and both that are wrong."""
 _STRIP: Final = 10.0
 _STRIP_MOST: Final = 6.0
 _CLEAR: Final = 0.5
-"""Nats per unit by which the second column is liker to the beginning of the rhythm strip than to what is below it, at
+"""Nats per unit by which a later column is liker to the beginning of the rhythm strip than to what is below it, at
 the most, and the likeness from which on a strip counts."""
+_MANY: Final = -4.0
+"""Log-odds of more than two columns showing the same seconds, which few devices print. Their own beats, two or three,
+do not tell."""
 
 
 def find_starts(layout: Layout, traces: tuple[Trace, ...], log_odds: float = 0.0) -> tuple[Layout, tuple[Problem, ...]]:
-    """``layout`` with the second of two columns beginning at 0 s or at the first one's end, and what a person should
+    """``layout`` with all columns beginning at 0 s or each at the end of the one before it, and what a person should
     be told: where beats return as evenly as a column is long, both look alike.
 
-    ``log_odds``: of both columns showing the same seconds, by what was seen before; it decides where the lines show
+    ``log_odds``: of two columns showing the same seconds, by what was seen before; it decides where the lines show
     too little.
     """
     by_row = {trace.row: trace for trace in traces if len(trace.x_mm) > 1}
-    pairs: list[tuple[Panel, ...]] = [
-        row for row in layout.rows() if len(row) == 2 and not row[0].rhythm and row[0].row in by_row
-    ]
-    if not pairs:
+    rows = [row for row in layout.rows() if len(row) > 1 and not row[0].rhythm and row[0].row in by_row]
+    if not rows or len({len(row) for row in rows}) > 1:
         return layout, ()
-    width_mm = min(p.x1_mm - p.x0_mm for row in pairs for p in row)
-    if width_mm >= _LEAST_MM:
-        strips = [p.row for p in layout.panels if p.rhythm and p.row in by_row]
-        log_odds = log_odds + _lines_say(pairs, strips, by_row, width_mm)
+    width_mm = min(p.x1_mm - p.x0_mm for row in rows for p in row)
+    strips = [p.row for p in layout.panels if p.rhythm and p.row in by_row]
+    if len(rows[0]) > 2:
+        log_odds = _MANY + (_strips_say(rows, strips, by_row, width_mm) if width_mm >= _LEAST_MM else 0.0)
+    elif width_mm >= _LEAST_MM:
+        log_odds = log_odds + _lines_say(rows, by_row, width_mm) + _strips_say(rows, strips, by_row, width_mm)
     together = log_odds > 0
     problems = (_doubt(together),) if abs(log_odds) < _HARDLY else ()
-    length_s = float(np.median([p.x1_mm - p.x0_mm for row in pairs for p in row])) / layout.speed_mm_s
-    starts = {p.start_s for row in pairs for p in row}
+    length_s = float(np.median([p.x1_mm - p.x0_mm for row in rows for p in row])) / layout.speed_mm_s
+    starts = {p.start_s for row in rows for p in row}
     if together == (len(starts) == 1):
         return layout, problems
     return replace(layout, panels=tuple(_begun(p, together, length_s) for p in layout.panels)), problems
@@ -81,7 +84,7 @@ def find_starts(layout: Layout, traces: tuple[Trace, ...], log_odds: float = 0.0
 
 def _doubt(together: bool) -> Problem:
     taken = "show the same seconds" if together else "follow each other"
-    text = f"two columns are taken to {taken}, which their beats hardly tell from the other; compare the page"
+    text = f"the columns are taken to {taken}, which their beats hardly tell from the other; compare the page"
     return Problem("starts-uncertain", STAGE, f"{text}, or its other prints")
 
 
@@ -91,22 +94,34 @@ def _begun(panel: Panel, together: bool, length_s: float) -> Panel:
     return replace(panel, start_s=0.0 if together else panel.column * length_s)
 
 
-def _lines_say(pairs: list[tuple[Panel, ...]], strips: list[int], by_row: dict[int, Trace], width_mm: float) -> float:
-    """Log-odds of both columns showing the same seconds by the beats in them and in the rhythm strips."""
+def _lines_say(pairs: list[tuple[Panel, ...]], by_row: dict[int, Trace], width_mm: float) -> float:
+    """Log-odds of two columns showing the same seconds by the beats in them."""
     along = np.arange(_EDGE_MM, width_mm - _EDGE_MM, _STEP_MM)
     first, second = (activity(by_row, [(row[k].row, row[k].x0_mm) for row in pairs], along, _SMOOTH) for k in (0, 1))
     if not first.any() or not second.any():
         return 0.0
-    said = _STEEPNESS * (likeness(first, second, _REACH) - _ALIKE) + _steadiness(pairs, by_row, along)
-    if strips:
-        begin_mm, here_mm = (float(np.median([row[k].x0_mm for row in pairs])) for k in (0, 1))
+    return _STEEPNESS * (likeness(first, second, _REACH) - _ALIKE) + _steadiness(pairs, by_row, along)
+
+
+def _strips_say(
+    rows: list[tuple[Panel, ...]], strips: list[int], by_row: dict[int, Trace], width_mm: float
+) -> float:
+    """Log-odds of all columns showing the same seconds by the beats in the later ones, which stand in the rhythm
+    strips at their beginning or below their column."""
+    if not strips:
+        return 0.0
+    along = np.arange(_EDGE_MM, width_mm - _EDGE_MM, _STEP_MM)
+    begin_mm, *others_mm = (float(np.median([row[k].x0_mm for row in rows])) for k in range(len(rows[0])))
+    said = []
+    for k, here_mm in enumerate(others_mm, 1):
+        shown = activity(by_row, [(row[k].row, row[k].x0_mm) for row in rows], along, _SMOOTH)
         begin, here = (
-            likeness(second, activity(by_row, [(row, x_mm) for row in strips], along, _SMOOTH), _REACH)
+            likeness(shown, activity(by_row, [(row, x_mm) for row in strips], along, _SMOOTH), _REACH)
             for x_mm in (begin_mm, here_mm)
         )
         if max(begin, here) > _CLEAR:
-            said += float(np.clip(_STRIP * (begin - here), -_STRIP_MOST, _STRIP_MOST))
-    return said
+            said.append(float(np.clip(_STRIP * (begin - here), -_STRIP_MOST, _STRIP_MOST)))
+    return float(np.sum(said))
 
 
 def _steadiness(pairs: list[tuple[Panel, ...]], by_row: dict[int, Trace], along_mm: Floats) -> float:

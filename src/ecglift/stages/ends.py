@@ -38,7 +38,7 @@ _SHORTER_MM: Final = 8.0
 """By how much rows may be shorter or longer than the layout says."""
 _ALIKE_MM: Final = 0.5
 _SOME: Final = 0.4
-_FAR_APART_MM: Final = 3.0
+_APART_MM: Final = 1.5
 """Most rows must end within so much of the place where most of them do; the second share will do where the rest fits.
 Columns with a gap of the third between them are looked at one by one."""
 _ROUND_S: Final = 2.5
@@ -50,7 +50,7 @@ def placed(layout: Layout, reads: Sequence[RowRead], pulses: Sequence[Pulse] = (
     in their order, begin and end. What is right to 0.3 mm, or is not seen alike on most rows, stays as it was.
     ``pulses``: the sheet's, to which the lines may be joined."""
     seen = [line_span(read) for read in reads]
-    layout = _touching(_in_line(layout, seen, reads), reads)
+    layout = _strips_alone(_touching(_in_line(layout, seen, reads), reads), seen)
     if (behind := _behind_pulse(layout, pulses)) is not None:
         return behind
     if (apart := _apart(layout, reads)) is not None:
@@ -175,14 +175,14 @@ def _touching(layout: Layout, reads: Sequence[RowRead]) -> Layout:
 
 
 def _apart(layout: Layout, reads: Sequence[RowRead]) -> Layout | None:
-    """``layout`` with columns that stand far apart put where the lines of their own rows begin and end, as long and as
-    far apart as each other; None where they do not stand so, or most rows do not show it alike, or they are not
-    far off."""
+    """``layout`` with columns that stand apart put where the lines of their own rows begin and end, as long and as far
+    apart as each other; None where they do not stand so, or most rows do not show it alike, or they are not far
+    off."""
     rows = layout.rows()
     n = max(len(row) for row in rows)
     several = [(row, read) for row, read in zip(rows, reads, strict=True) if len(row) == n]
     first = several[0][0]
-    if n < 2 or min(b.x0_mm - a.x1_mm for a, b in pairwise(first)) < _FAR_APART_MM:
+    if n < 2 or min(b.x0_mm - a.x1_mm for a, b in pairwise(first)) < _APART_MM:
         return None
     middles = [-np.inf, *(0.5 * (a.x1_mm + b.x0_mm) for a, b in pairwise(first)), np.inf]
     known = []
@@ -203,6 +203,31 @@ def _apart(layout: Layout, reads: Sequence[RowRead]) -> Layout | None:
         changed |= _evenly(row, layout.speed_mm_s, x0, pitch, width + _DRAWN_MM)
     off_mm = max(max(abs(new.x0_mm - old.x0_mm), abs(new.x1_mm - old.x1_mm)) for old, new in changed.items())
     return replace(layout, panels=tuple(changed.get(p, p) for p in layout.panels)) if off_mm > _SHIFT_MM else None
+
+
+def _strips_alone(layout: Layout, seen: Sequence[tuple[float | None, float | None]]) -> Layout:
+    """``layout`` with rhythm strips that end before columns with gaps between them do, as long as the whole seconds
+    that they last from where they or the columns begin. ``seen``: of every row's line, see :func:`line_span`."""
+    rows = layout.rows()
+    gapped = [row for row in rows if any(b.x0_mm - a.x1_mm > _LENGTH_MM for a, b in pairwise(row))]
+    strips = [(row[0], span) for row, span in zip(rows, seen, strict=True) if row[0].rhythm]
+    if not gapped or not strips:
+        return layout
+    begin, last = _extent(gapped)
+    starts, ends = ([x for _, span in strips if (x := span[k]) is not None] for k in (0, 1))
+    start, end = (common_place(places, len(strips), _ALIKE_MM) for places in (starts, ends))
+    if end is None or end > last - _FAR_OFF_MM:
+        return layout
+    fits = [
+        (abs(whole - (end + _DRAWN_MM - x)), x, whole)
+        for x in (begin, start)
+        if x is not None and (whole := _whole_mm(end + _DRAWN_MM - x, layout.speed_mm_s)) is not None
+    ]
+    if not fits:
+        return layout
+    _, x0, whole = min(fits)
+    changed = {strip: replace(strip, x0_mm=x0, x1_mm=x0 + whole) for strip, _ in strips}
+    return replace(layout, panels=tuple(changed.get(p, p) for p in layout.panels))
 
 
 def _evenly(

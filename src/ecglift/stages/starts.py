@@ -75,11 +75,16 @@ def find_starts(layout: Layout, traces: tuple[Trace, ...], log_odds: float = 0.0
         log_odds = log_odds + _lines_say(rows, by_row, width_mm) + _strips_say(rows, strips, by_row, width_mm)
     together = log_odds > 0
     problems = (_doubt(together),) if abs(log_odds) < _HARDLY else ()
-    length_s = float(np.median([p.x1_mm - p.x0_mm for row in rows for p in row])) / layout.speed_mm_s
+    length_s = _length_mm(rows) / layout.speed_mm_s
     starts = {p.start_s for row in rows for p in row}
     if together == (len(starts) == 1):
         return layout, problems
     return replace(layout, panels=tuple(_begun(p, together, length_s) for p in layout.panels)), problems
+
+
+def _length_mm(rows: list[tuple[Panel, ...]]) -> float:
+    """How long most columns are."""
+    return float(np.median([p.x1_mm - p.x0_mm for row in rows for p in row]))
 
 
 def _doubt(together: bool) -> Problem:
@@ -103,21 +108,19 @@ def _lines_say(pairs: list[tuple[Panel, ...]], by_row: dict[int, Trace], width_m
     return _STEEPNESS * (likeness(first, second, _REACH) - _ALIKE) + _steadiness(pairs, by_row, along)
 
 
-def _strips_say(
-    rows: list[tuple[Panel, ...]], strips: list[int], by_row: dict[int, Trace], width_mm: float
-) -> float:
+def _strips_say(rows: list[tuple[Panel, ...]], strips: list[int], by_row: dict[int, Trace], width_mm: float) -> float:
     """Log-odds of all columns showing the same seconds by the beats in the later ones, which stand in the rhythm
-    strips at their beginning or below their column."""
+    strips at their beginning or where the columns before them end."""
     if not strips:
         return 0.0
     along = np.arange(_EDGE_MM, width_mm - _EDGE_MM, _STEP_MM)
-    begin_mm, *others_mm = (float(np.median([row[k].x0_mm for row in rows])) for k in range(len(rows[0])))
+    begin_mm, length_mm = float(np.median([row[0].x0_mm for row in rows])), _length_mm(rows)
     said = []
-    for k, here_mm in enumerate(others_mm, 1):
+    for k in range(1, len(rows[0])):
         shown = activity(by_row, [(row[k].row, row[k].x0_mm) for row in rows], along, _SMOOTH)
         begin, here = (
             likeness(shown, activity(by_row, [(row, x_mm) for row in strips], along, _SMOOTH), _REACH)
-            for x_mm in (begin_mm, here_mm)
+            for x_mm in (begin_mm, begin_mm + k * length_mm)
         )
         if max(begin, here) > _CLEAR:
             said.append(float(np.clip(_STRIP * (begin - here), -_STRIP_MOST, _STRIP_MOST)))

@@ -195,3 +195,16 @@ def test_columns_that_stand_far_apart_are_put_where_their_own_lines_are() -> Non
     # What is nearly right is left to the ink.
     thought = _gapped(10.4, 73.2, 61.0)
     assert placed(thought, [_pieces(*lines)] * 3).panels[0].x0_mm == pytest.approx(10.4, abs=0.05)
+
+
+@pytest.mark.parametrize("begins_mm", [10.0, 3.0])
+def test_strips_that_end_before_columns_with_gaps_last_their_own_seconds(begins_mm: float) -> None:
+    """Ten seconds below columns of 2.5 s with gaps had been stretched to the columns' end, and the columns to both:
+    −1 dB. A name in front of the strip may pass for its beginning."""
+    lines = [(10.0 + 70.5 * k, 72.5 + 70.5 * k) for k in range(4)]
+    columns = _gapped(10.0, 70.5, 62.5)
+    strips = tuple(Panel("II", 3 + k, 0, 10.0, 284.0, 90.0 + 30.0 * k, 0.0, 10.0, rhythm=True) for k in range(2))
+    thought = replace(columns, panels=(*columns.panels, *strips))
+    result = placed(thought, [*([_pieces(*lines)] * 3), read(begins_mm, 259.9), read(10.0, 259.9)])
+    assert [(p.x0_mm, p.x1_mm) for p in result.panels[-2:]] == [pytest.approx((10.0, 260.0), abs=0.2)] * 2
+    assert result.panels[:-2] == columns.panels

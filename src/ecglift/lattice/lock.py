@@ -33,9 +33,11 @@ from ecglift.lattice.contrast import Lines
 from ecglift.lattice.fields import smooth_field
 from ecglift.lattice.flat import find_flat
 
-STIFFNESSES: Final = (0.3, 1.0, 10.0, 100.0, 1e3, 1e4, 1e5, 1e6)
-"""Candidates for the smoothness of the page, from crumpled to rigid; held-out cells choose. Softer ones follow moiré,
-which neighbouring cells share as they share folds: better for crumpled paper, worse for all else."""
+STIFFNESSES: Final = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0, 1e3, 1e4, 1e5, 1e6)
+"""Candidates for the smoothness of the page, from crumpled to rigid; held-out cells choose."""
+
+_SOFTEST: Final = 0.3
+"""A whole page is no softer than this: softer ones follow moiré, which neighbouring cells share as they share folds."""
 
 _ALIGNED: Final = 0.97
 """Part of the heavy lines that are where the map has them, above which nothing has slipped."""
@@ -49,11 +51,15 @@ _INK: Final = 0.3
 _RIGID: Final = 1.02
 """By how much a rigid flat page may miss the cells more than a field of half of them misses the others."""
 
-_FOLD_CELLS: Final = 1.2
-_FOLD_MM: Final = 0.3
+_AROUND_CELLS: Final = 4.0
+_SELDOM: Final = 0.3
+_OWN_CELLS: Final = 1.0
+_STRAY_MM: Final = 0.3
 _FOLDED: Final = 0.98
-"""Reach and largest size of what a fold does beyond the smooth page, and what part of the held-out cells' error may be
-left for it to be believed."""
+"""A fold's neighbourhood is softer than the rest of its page. Each cell takes of every stiffness by how little that
+misses the held-out cells around, the first being their reach: one that misses them by the second more, in parts of the
+least error, takes part 1/e times, changing over the third from cell to cell. What misses a cell by more than the fourth
+is no fold. The last is what part of the whole page's held-out error may be left for that to be believed."""
 
 
 @dataclass(frozen=True)
@@ -313,34 +319,50 @@ class _Final:
 def _final_field(bend: Array, trusted: Array, axis: int) -> _Final:
     """The smooth field of the cells' distances ``bend`` from a flat page.
 
-    Each half of the cells tells how stiff the other half's field should be: a scan's is nearly rigid.
+    Each half of the cells tells how stiff the other half's field should be, a scan's is nearly rigid; and how stiff it
+    should be in each part of the page.
     """
     black, white = _halves(bend.shape, axis)
-    tried: list[tuple[float, float, Array, Array]] = []
+    tried: list[_Tried] = []
     for stiffness in reversed(STIFFNESSES):
         a, b = smooth_field(bend, trusted * black, stiffness), smooth_field(bend, trusted * white, stiffness)
-        tried.append((float(np.sum(trusted * np.square(bend - np.where(black, b, a)))), stiffness, a, b))
-        if len(tried) > 2 and tried[-3][0] < tried[-2][0] < tried[-1][0]:
+        missed = bend - np.where(black, b, a)
+        tried.append(_Tried(stiffness, float(np.sum(trusted * np.square(missed))), missed, np.abs(a - b) / 2))
+        if len(tried) > 2 and tried[-3].loss < tried[-2].loss < tried[-1].loss:
             break  # ever softer fields follow ever more of the noise
-    least = min(t[0] for t in tried)
+    whole = [one for one in tried if one.stiffness >= _SOFTEST]
+    least = min(one.loss for one in whole)
     # The stiffest that predicts the other half as well as the best does.
-    _, stiffness, a, b = next(t for t in tried if t[0] <= 1.01 * least)
-    field = smooth_field(bend, trusted, stiffness)
-    left, spread = bend - field, np.abs(a - b) / 2
-    rigid, folded = (
-        float(np.sum(trusted * np.square(left - other)))
-        for other in (0.0, np.where(black, _detail(left, trusted * white), _detail(left, trusted * black)))
-    )
-    if folded < _FOLDED * rigid:
-        return _Final(field + _detail(left, trusted), spread, min(least, folded))
-    return _Final(field, spread, least)
+    best = next(one for one in whole if one.loss <= 1.01 * least)
+    share = _shares(tried, trusted)
+    missed = np.einsum("krc,krc->rc", share, np.array([one.missed for one in tried]))
+    local = float(np.sum(trusted * np.square(missed)))
+    if local >= _FOLDED * least:
+        return _Final(smooth_field(bend, trusted, best.stiffness), best.spread, least)
+    fields = np.array([smooth_field(bend, trusted, one.stiffness) for one in tried])
+    spread = np.einsum("krc,krc->rc", share, np.array([one.spread for one in tried]))
+    return _Final(np.einsum("krc,krc->rc", share, fields), spread, local)
 
 
-def _detail(left: Array, weight: Array) -> Array:
-    """What neighbouring cells agree on of the shifts that are left (rows, columns): one stiffness for the whole page
-    is too much for its folds."""
-    mean = blurred(np.clip(left, -_FOLD_MM, _FOLD_MM) * weight, _FOLD_CELLS)
-    return np.asarray(mean / (blurred(weight, _FOLD_CELLS) + 1e-3))
+@dataclass(frozen=True)
+class _Tried:
+    """A stiffness, by how much each half's field misses the other half's cells (rows, columns), the weighted sum of its
+    squares, and half the difference of the halves' fields."""
+
+    stiffness: float
+    loss: float
+    missed: Array
+    spread: Array
+
+
+def _shares(tried: list[_Tried], trusted: Array) -> Array:
+    """(n, rows, columns) what part each stiffness has in a cell, 1 together."""
+    around = blurred(trusted, _AROUND_CELLS) + 1e-3
+    errors = [trusted * np.square(np.clip(one.missed, -_STRAY_MM, _STRAY_MM)) for one in tried]
+    loss = np.array([blurred(error, _AROUND_CELLS) / around for error in errors]) + 1e-12
+    share = np.exp(-(loss / loss.min(axis=0) - 1) / _SELDOM)
+    share = np.array([blurred(one, _OWN_CELLS) for one in share])
+    return np.asarray(share / share.sum(axis=0))
 
 
 def _coherence(harmonics: Spectrum, trust: Array) -> tuple[float, float]:

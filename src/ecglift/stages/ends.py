@@ -17,7 +17,7 @@ from ecglift.models.strip import RowRead
 from ecglift.paper import PULSE_S, Layout, Panel
 from ecglift.reading.columns import MOST_ROWS, common_place, even_columns, nominal_mm
 from ecglift.reading.marks import Pulse
-from ecglift.reading.runs import line_span, runs_through
+from ecglift.reading.runs import line_span, runs_through, seen_in
 
 _DRAWN_MM: Final = 0.08
 """By how much the last sample of a line lies before its panel's end: half a sample, and what the network misses."""
@@ -41,6 +41,9 @@ _SOME: Final = 0.4
 _APART_MM: Final = 1.5
 """Most rows must end within so much of the place where most of them do; the second share will do where the rest fits.
 Columns with a gap of the third between them are looked at one by one."""
+_FOOT_MM: Final = 8.0
+_LEVEL_MM: Final = 0.3
+"""The line behind a pulse is shorter than the first, and level to the second."""
 _ROUND_S: Final = 2.5
 """Rows last whole multiples of that as a rule."""
 
@@ -51,7 +54,7 @@ def placed(layout: Layout, reads: Sequence[RowRead], pulses: Sequence[Pulse] = (
     ``pulses``: the sheet's, to which the lines may be joined."""
     seen = [line_span(read) for read in reads]
     layout = _strips_alone(_touching(_in_line(layout, seen, reads), reads), seen)
-    if (behind := _behind_pulse(layout, pulses)) is not None:
+    if (behind := _behind_pulse(layout, pulses) or _behind_foot(layout, pulses, reads)) is not None:
         return behind
     if (apart := _apart(layout, reads)) is not None:
         return apart
@@ -130,6 +133,34 @@ def _behind_pulse(layout: Layout, pulses: Sequence[Pulse]) -> Layout | None:
         return None
     together = [abs(row[0].x0_mm - x0) < _ALIKE_MM and abs(row[-1].x1_mm - x1) < _SHORTER_MM for row in rows]
     return _moved(layout, together, pulse_mm, x0, 1 - pulse_mm / length)
+
+
+def _behind_foot(layout: Layout, pulses: Sequence[Pulse], reads: Sequence[RowRead]) -> Layout | None:
+    """``layout`` beginning whole seconds before its end, where what it was thought to begin with is the level line
+    behind a pulse; None where it is not."""
+    rows, speed = layout.rows(), layout.speed_mm_s
+    x0, x1 = _extent(rows)
+    length, round_mm = x1 - x0, _ROUND_S * speed
+    rest = length % round_mm
+    behind = any(-_SHIFT_MM < x0 - pulse.x_mm - pulse.width_mm / 2 < _FAR_OFF_MM for pulse in pulses)
+    if not behind or not _SHIFT_MM < rest < _FOOT_MM or rest == length or nominal_mm(length, speed) is not None:
+        return None
+    if np.mean([_level(read, x0 + _ALIKE_MM, x0 + rest - _ALIKE_MM) for read in reads]) < MOST_ROWS:
+        return None
+    together = [abs(row[0].x0_mm - x0) < _ALIKE_MM and abs(row[-1].x1_mm - x1) < _SHORTER_MM for row in rows]
+    if any(b.x0_mm - a.x1_mm > _LENGTH_MM for row in rows for a, b in pairwise(row)):
+        return _moved(layout, together, rest, x0, 1 - rest / length)
+    changed: dict[Panel, Panel] = {}
+    for row in (row for row, one in zip(rows, together, strict=True) if one):
+        width = (length - rest) / len(row)
+        changed |= _evenly(row, speed, x0 + rest, width, width)
+    return replace(layout, panels=tuple(changed.get(p, p) for p in layout.panels))
+
+
+def _level(read: RowRead, x0_mm: float, x1_mm: float) -> bool:
+    """Whether what is seen of the row's line between two places is level."""
+    between = (read.x_mm > x0_mm) & (read.x_mm < x1_mm) & seen_in(read)
+    return not between.any() or float(np.ptp(read.y_mm[between])) < _LEVEL_MM
 
 
 def _whole_mm(length_mm: float, speed_mm_s: float, off_mm: float = _LENGTH_MM) -> float | None:

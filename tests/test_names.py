@@ -51,6 +51,21 @@ def test_a_strip_that_was_read_well_keeps_its_name(lead: str) -> None:
     assert find_names(layout, traces).layout is layout
 
 
+def test_a_row_without_a_line_is_no_strip() -> None:
+    layout, traces = printed("II", "II")
+    strip = layout.panels[-1]
+    second = replace(strip, row=4, baseline_mm=strip.baseline_mm + 25.0)
+    y = np.where(np.arange(len(traces[3].x_mm)) % 5 == 0, traces[3].y_mm + 25.0, np.nan)
+    two = replace(layout, name="3x4+2", panels=(*layout.panels, second))
+    found = find_names(two, (*traces, replace(traces[3], row=4, y_mm=y)))
+    assert found.layout.name == "3x4+1"
+    assert found.layout.panels == layout.panels
+    assert [problem.code for problem in found.problems] == ["strip-blank"]
+    # Where no strip is seen, all may be covered.
+    hidden = [replace(t, row=row, y_mm=y) for t in traces[3:] for row in (3, 4)]
+    assert find_names(two, (*traces[:3], *hidden)).layout is two
+
+
 def test_gaps_between_columns_are_no_time() -> None:
     """A strip runs on where its columns are 2 mm apart: by the paper it had resembled another lead."""
     layout, traces = printed("II", "II")

@@ -35,6 +35,8 @@ _LEAST_MM: Final = 20.0
 _JOINT_MM: Final = 1.0
 """So much of a column at either end may show the next one's line, or a separator."""
 _SURE_MM: Final = 1.0
+_BLANK: Final = 0.3
+"""Of a rhythm strip that is none less than that is seen, while others are seen nearly whole."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +57,11 @@ def find_names(layout: Layout, traces: tuple[Trace, ...], keep_order: bool = Fal
     looked at.
     """
     by_row = {trace.row: trace for trace in traces if len(trace.x_mm) > 1}
-    ordered, problems = (layout, ()) if keep_order else _arranged(layout, by_row)
-    if not (keep_order or problems):
-        ordered, problems = _ordered(layout, by_row)
+    ordered, problems = (layout, ()) if keep_order else _without_blanks(layout, by_row)
+    if not keep_order:
+        ordered, said = _arranged(ordered, by_row)
+        ordered, said = (ordered, said) if said else _ordered(ordered, by_row)
+        problems = (*problems, *said)
     short = [p for p in ordered.panels if not p.rhythm and p.row in by_row]
     if len({round(p.start_s, 2) for p in short}) < len({p.column for p in short}):
         return Names(ordered, problems)
@@ -70,6 +74,28 @@ def find_names(layout: Layout, traces: tuple[Trace, ...], keep_order: bool = Fal
             panel = replace(panel, lead=name.lead, polarity=name.polarity, gain_mm_mv=name.gain_mm_mv)
         panels.append(panel)
     return Names(replace(ordered, panels=tuple(panels)) if problems else layout, problems)
+
+
+def _without_blanks(layout: Layout, by_row: dict[int, Trace]) -> tuple[Layout, tuple[Problem, ...]]:
+    """``layout`` without the rhythm strips in which hardly a line is seen, where another is: an edge or a shadow below
+    the sheet had been taken for a row."""
+    seen = {panel: _seen_share(panel, by_row) for panel in layout.panels if panel.rhythm}
+    blank = [panel for panel, share in seen.items() if share < _BLANK]
+    name = layout.name.replace(f"+{len(seen)}", f"+{len(seen) - len(blank)}")
+    if not blank or max(seen.values()) < 1 - _BLANK or name not in TEMPLATES:
+        return layout, ()
+    panels = tuple(panel for panel in layout.panels if panel not in blank)
+    text = f"{len(blank)} of {len(seen)} rows taken for rhythm strips show hardly a line and were left out"
+    return replace(layout, name=name, panels=panels, runner_up=layout.name), (Problem("strip-blank", STAGE, text),)
+
+
+def _seen_share(panel: Panel, by_row: dict[int, Trace]) -> float:
+    """What part of a panel's line is seen."""
+    trace = by_row.get(panel.row)
+    if trace is None:
+        return 0.0
+    inside = (trace.x_mm >= panel.x0_mm) & (trace.x_mm <= panel.x1_mm)
+    return float(np.isfinite(trace.y_mm[inside]).mean()) if inside.any() else 0.0
 
 
 def _arranged(layout: Layout, by_row: dict[int, Trace]) -> tuple[Layout, tuple[Problem, ...]]:

@@ -158,6 +158,24 @@ def test_a_row_begins_behind_the_pulse_that_it_was_thought_to_begin_with() -> No
     assert placed(whole, reads, [pulse]) is whole
 
 
+@pytest.mark.parametrize("bump_mm", [0.0, 2.0])
+def test_columns_begin_behind_the_level_line_of_a_pulse(bump_mm: float) -> None:
+    """Ten seconds at 12.5 mm/s behind 4 mm of foot; where that is not level, it is the lead's own line."""
+    rows = [read(6.0, 135.0)] * 3
+    rows = [replace(r, y_mm=np.where((r.x_mm > 7) & (r.x_mm < 8), bump_mm, r.y_mm)) for r in rows]
+    thought = replace(layout(6.0, 64.5, columns=2), speed_mm_s=12.5)
+    pulses = tuple(Pulse(4.7, 30.0 * r - 10.0, 2.5, 10.0, 0.9) for r in range(3))
+    result = placed(thought, rows, pulses)
+    if bump_mm:
+        assert ends(result) == pytest.approx((6.0, 135.0), abs=0.2)
+    else:
+        assert [(p.x0_mm, p.x1_mm) for p in result.panels[:2]] == [
+            pytest.approx((10.0, 72.5), abs=0.2),
+            pytest.approx((72.5, 135.0), abs=0.2),
+        ]
+        assert result.panels[1].start_s == pytest.approx(5.0, abs=0.02)
+
+
 def test_names_before_the_lines_are_not_their_beginning() -> None:
     """Names that stood in front of every line moved the second column by 5 mm: −1 dB instead of 25."""
     thought = layout(7.5, 129.8, rows=6, columns=2)

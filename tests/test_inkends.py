@@ -158,6 +158,16 @@ def test_gaps_between_columns_are_seen() -> None:
     assert [p.start_s for p in result.rows()[0]] == pytest.approx([0.0, 2.5, 5.0, 7.5], abs=0.05)
 
 
+def test_a_pulse_that_is_joined_does_not_widen_columns_with_gaps() -> None:
+    """Two columns of 5 s had become 5.08 s, and begun 1.5 mm early: 4 dB."""
+    first, second = (13.1, 138.1), (143.3, 268.3)
+    reads = [_drawn([(a, b - SAMPLE_MM) for a, b in (first, second)], joined_mm=1.5)] * 3
+    thought = _layout(13.0, 125.6, 129.9, rows=3, columns=2)
+    pulse = Pulse(9.1, -5.0, 5.0, 10.0, 0.99)
+    result = aligned(thought, reads, FS_HZ, [pulse])
+    assert np.array(_spans(result)) == pytest.approx(np.array([first, second]), abs=0.03)
+
+
 def test_a_gap_that_would_make_columns_overlap_is_none() -> None:
     """Bars before one joint and letters after another: a colour scan of 30 dB began 0.4 mm late and read 23."""
     pieces = [(3.3, 128.6), (129.2, 253.3)]

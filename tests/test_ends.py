@@ -176,6 +176,15 @@ def test_columns_begin_behind_the_level_line_of_a_pulse(bump_mm: float) -> None:
         assert result.panels[1].start_s == pytest.approx(5.0, abs=0.02)
 
 
+def test_gaps_are_no_line_behind_a_pulse() -> None:
+    """Three gaps of 1.9 mm had passed for 6 mm of a pulse's foot, and four columns of 2.5 s become shorter: 0 dB."""
+    columns = replace(_gapped(4.8, 64.5, 62.5), speed_mm_s=25.0)
+    lines = [(4.8 + 64.5 * k, 67.3 + 64.5 * k) for k in range(4)]
+    pulses = tuple(Pulse(2.3, 30.0 * r - 10.0, 5.0, 10.0, 0.9) for r in range(3))
+    rows = [replace(r, y_mm=np.zeros(len(r.x_mm))) for r in [_pieces(*lines)] * 3]
+    assert [p.x0_mm for p in placed(columns, rows, pulses).panels[:4]] == pytest.approx([a for a, _ in lines], abs=0.2)
+
+
 def test_names_before_the_lines_are_not_their_beginning() -> None:
     """Names that stood in front of every line moved the second column by 5 mm: −1 dB instead of 25."""
     thought = layout(7.5, 129.8, rows=6, columns=2)

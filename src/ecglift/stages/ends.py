@@ -117,6 +117,11 @@ def placed(layout: Layout, reads: Sequence[RowRead], pulses: Sequence[Pulse] = (
     return _moved(layout, together, later, x0, 1.0) if 0 < later < _SHIFT_MM else layout
 
 
+def _gapped(row: tuple[Panel, ...]) -> bool:
+    """Whether a row was thought to have gaps between its columns."""
+    return any(b.x0_mm - a.x1_mm > _LENGTH_MM for a, b in pairwise(row))
+
+
 def _extent(rows: Sequence[tuple[Panel, ...]]) -> tuple[float, float]:
     """From where to where most rows were thought to reach, mm."""
     return float(np.median([row[0].x0_mm for row in rows])), float(np.median([row[-1].x1_mm for row in rows]))
@@ -139,17 +144,17 @@ def _behind_foot(layout: Layout, pulses: Sequence[Pulse], reads: Sequence[RowRea
     """``layout`` beginning whole seconds before its end, where what it was thought to begin with is the level line
     behind a pulse; None where it is not."""
     rows, speed = layout.rows(), layout.speed_mm_s
+    if any(_gapped(row) for row in rows):
+        return None  # the gaps, not a pulse, make the rows no whole seconds long
     x0, x1 = _extent(rows)
-    length, round_mm = x1 - x0, _ROUND_S * speed
-    rest = length % round_mm
+    length = x1 - x0
+    rest = length % (_ROUND_S * speed)
     behind = any(-_SHIFT_MM < x0 - pulse.x_mm - pulse.width_mm / 2 < _FAR_OFF_MM for pulse in pulses)
     if not behind or not _SHIFT_MM < rest < _FOOT_MM or rest == length or nominal_mm(length, speed) is not None:
         return None
     if np.mean([_level(read, x0 + _ALIKE_MM, x0 + rest - _ALIKE_MM) for read in reads]) < MOST_ROWS:
         return None
     together = [abs(row[0].x0_mm - x0) < _ALIKE_MM and abs(row[-1].x1_mm - x1) < _SHORTER_MM for row in rows]
-    if any(b.x0_mm - a.x1_mm > _LENGTH_MM for row in rows for a, b in pairwise(row)):
-        return _moved(layout, together, rest, x0, 1 - rest / length)
     changed: dict[Panel, Panel] = {}
     for row in (row for row, one in zip(rows, together, strict=True) if one):
         width = (length - rest) / len(row)
@@ -240,7 +245,7 @@ def _strips_alone(layout: Layout, seen: Sequence[tuple[float | None, float | Non
     """``layout`` with rhythm strips that end before columns with gaps between them do, as long as the whole seconds
     that they last from where they or the columns begin. ``seen``: of every row's line, see :func:`line_span`."""
     rows = layout.rows()
-    gapped = [row for row in rows if any(b.x0_mm - a.x1_mm > _LENGTH_MM for a, b in pairwise(row))]
+    gapped = [row for row in rows if _gapped(row)]
     strips = [(row[0], span) for row, span in zip(rows, seen, strict=True) if row[0].rhythm]
     if not gapped or not strips:
         return layout

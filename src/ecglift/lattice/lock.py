@@ -335,13 +335,15 @@ def _final_field(bend: Array, trusted: Array, axis: int) -> _Final:
     # The stiffest that predicts the other half as well as the best does.
     best = next(one for one in whole if one.loss <= 1.01 * least)
     share = _shares(tried, trusted)
-    missed = np.einsum("krc,krc->rc", share, np.array([one.missed for one in tried]))
-    local = float(np.sum(trusted * np.square(missed)))
+
+    def mixed(values: list[Array]) -> Array:
+        return np.asarray((share * np.array(values)).sum(axis=0))
+
+    local = float(np.sum(trusted * np.square(mixed([one.missed for one in tried]))))
     if local >= _FOLDED * least:
         return _Final(smooth_field(bend, trusted, best.stiffness), best.spread, least)
-    fields = np.array([smooth_field(bend, trusted, one.stiffness) for one in tried])
-    spread = np.einsum("krc,krc->rc", share, np.array([one.spread for one in tried]))
-    return _Final(np.einsum("krc,krc->rc", share, fields), spread, local)
+    fields = [smooth_field(bend, trusted, one.stiffness) for one in tried]
+    return _Final(mixed(fields), mixed([one.spread for one in tried]), local)
 
 
 @dataclass(frozen=True)

@@ -292,10 +292,8 @@ class _Ink:
         known = [(k, 0, x) for k, x in enumerate(self.starts) if x is not None]
         known += [(k, 1, x) for k, x in enumerate(self.ends) if x is not None]
         # A pulse may be joined to the line there; three other ends say where it begins, or stops.
-        joined = [
-            one for one, pulsed in (((0, 0), self.pulsed[0]), ((len(self.ends) - 1, 1), self.pulsed[1])) if pulsed
-        ]
-        others = [one for one in known if one[:2] not in joined]
+        last = len(self.ends) - 1
+        others = [(k, end, x) for k, end, x in known if not (self.pulsed[end] and k == (0, last)[end])]
         known = others if even_columns(others) is not None else known
         while (fit := even_columns(known)) is not None:
             start, pitch, length, off = fit

@@ -6,7 +6,7 @@ mm; a beginning as well, unless a pulse is joined to it. All rows of a sheet beg
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import Final
@@ -67,7 +67,7 @@ def placed(layout: Layout, reads: Sequence[RowRead], pulses: Sequence[Pulse] = (
         far_off = thought is None and abs(end - start - (x1 - x0)) > _FAR_OFF_MM
         return _whole_mm(end - start, layout.speed_mm_s, _ABOUT_MM if far_off else _LENGTH_MM)
 
-    together = [abs(row[0].x0_mm - x0) < _SHORTER_MM and abs(row[-1].x1_mm - x1) < _SHORTER_MM for row in rows]
+    together = _reaching(rows, x0, x1, _SHORTER_MM)
     spans = [span for span, one in zip(seen, together, strict=True) if one]
     starts, ends = ([x for span in spans if (x := span[k]) is not None] for k in (0, 1))
     start, end = (common_place(places, len(spans), _ALIKE_MM) for places in (starts, ends))
@@ -127,6 +127,16 @@ def _extent(rows: Sequence[tuple[Panel, ...]]) -> tuple[float, float]:
     return float(np.median([row[0].x0_mm for row in rows])), float(np.median([row[-1].x1_mm for row in rows]))
 
 
+def _reaching(rows: Sequence[tuple[Panel, ...]], x0_mm: float, x1_mm: float, near_mm: float) -> list[bool]:
+    """Which rows were thought to begin within ``near_mm`` of one place and to end about at the other."""
+    return [abs(row[0].x0_mm - x0_mm) < near_mm and abs(row[-1].x1_mm - x1_mm) < _SHORTER_MM for row in rows]
+
+
+def _exchanged(layout: Layout, changed: Mapping[Panel, Panel]) -> Layout:
+    """``layout`` with what some of its panels became."""
+    return replace(layout, panels=tuple(changed.get(panel, panel) for panel in layout.panels))
+
+
 def _behind_pulse(layout: Layout, pulses: Sequence[Pulse]) -> Layout | None:
     """``layout`` beginning behind the pulse with which it was thought to begin; None where it does not. Pulses of rows
     that stand close hang together, and their feet pass for lines."""
@@ -136,7 +146,7 @@ def _behind_pulse(layout: Layout, pulses: Sequence[Pulse]) -> Layout | None:
     inside = any(-_SHIFT_MM < pulse.x_mm - x0 < pulse_mm for pulse in pulses)
     if not inside or nominal_mm(length, speed) is not None or nominal_mm(length - pulse_mm, speed, _ROUND_S) is None:
         return None
-    together = [abs(row[0].x0_mm - x0) < _ALIKE_MM and abs(row[-1].x1_mm - x1) < _SHORTER_MM for row in rows]
+    together = _reaching(rows, x0, x1, _ALIKE_MM)
     return _moved(layout, together, pulse_mm, x0, 1 - pulse_mm / length)
 
 
@@ -154,12 +164,12 @@ def _behind_foot(layout: Layout, pulses: Sequence[Pulse], reads: Sequence[RowRea
         return None
     if np.mean([_level(read, x0 + _ALIKE_MM, x0 + rest - _ALIKE_MM) for read in reads]) < MOST_ROWS:
         return None
-    together = [abs(row[0].x0_mm - x0) < _ALIKE_MM and abs(row[-1].x1_mm - x1) < _SHORTER_MM for row in rows]
+    together = _reaching(rows, x0, x1, _ALIKE_MM)
     changed: dict[Panel, Panel] = {}
     for row in (row for row, one in zip(rows, together, strict=True) if one):
         width = (length - rest) / len(row)
         changed |= _evenly(row, speed, x0 + rest, width, width)
-    return replace(layout, panels=tuple(changed.get(p, p) for p in layout.panels))
+    return _exchanged(layout, changed)
 
 
 def _level(read: RowRead, x0_mm: float, x1_mm: float) -> bool:
@@ -188,7 +198,7 @@ def _in_line(layout: Layout, spans: Sequence[tuple[float | None, float | None]],
         last = changed.get(last, last)
         if end is not None and last.x1_mm - x1 > _NEAR_MM and abs(end - x1) < 2 * _NEAR_MM:
             changed[row[-1]] = replace(last, x1_mm=x1)
-    return replace(layout, panels=tuple(changed.get(p, p) for p in layout.panels)) if changed else layout
+    return _exchanged(layout, changed) if changed else layout
 
 
 def _touching(layout: Layout, reads: Sequence[RowRead]) -> Layout:
@@ -207,7 +217,7 @@ def _touching(layout: Layout, reads: Sequence[RowRead]) -> Layout:
     for row in rows:
         width = (row[-1].x1_mm - row[0].x0_mm) / len(row)
         changed |= _evenly(row, layout.speed_mm_s, row[0].x0_mm, width, width)
-    return replace(layout, panels=tuple(changed[panel] for panel in layout.panels))
+    return _exchanged(layout, changed)
 
 
 def _apart(layout: Layout, reads: Sequence[RowRead]) -> Layout | None:
@@ -238,7 +248,7 @@ def _apart(layout: Layout, reads: Sequence[RowRead]) -> Layout | None:
     for row, _ in several:
         changed |= _evenly(row, layout.speed_mm_s, x0, pitch, width + _DRAWN_MM)
     off_mm = max(max(abs(new.x0_mm - old.x0_mm), abs(new.x1_mm - old.x1_mm)) for old, new in changed.items())
-    return replace(layout, panels=tuple(changed.get(p, p) for p in layout.panels)) if off_mm > _SHIFT_MM else None
+    return _exchanged(layout, changed) if off_mm > _SHIFT_MM else None
 
 
 def _strips_alone(layout: Layout, seen: Sequence[tuple[float | None, float | None]]) -> Layout:
@@ -263,7 +273,7 @@ def _strips_alone(layout: Layout, seen: Sequence[tuple[float | None, float | Non
         return layout
     _, x0, whole = min(fits)
     changed = {strip: replace(strip, x0_mm=x0, x1_mm=x0 + whole) for strip, _ in strips}
-    return replace(layout, panels=tuple(changed.get(p, p) for p in layout.panels))
+    return _exchanged(layout, changed)
 
 
 def _evenly(

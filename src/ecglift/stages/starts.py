@@ -70,9 +70,12 @@ def find_starts(layout: Layout, traces: tuple[Trace, ...], log_odds: float = 0.0
     width_mm = min(p.x1_mm - p.x0_mm for row in rows for p in row)
     strips = [p.row for p in layout.panels if p.rhythm and p.row in by_row]
     if len(rows[0]) > 2:
-        log_odds = _MANY + (_strips_say(rows, strips, by_row, width_mm) if width_mm >= _LEAST_MM else 0.0)
-    elif width_mm >= _LEAST_MM:
-        log_odds = log_odds + _lines_say(rows, by_row, width_mm) + _strips_say(rows, strips, by_row, width_mm)
+        log_odds = _MANY
+    if width_mm >= _LEAST_MM:
+        along = np.arange(_EDGE_MM, width_mm - _EDGE_MM, _STEP_MM)
+        log_odds += _strips_say(rows, strips, by_row, along)
+        if len(rows[0]) == 2:
+            log_odds += _lines_say(rows, by_row, along)
     together = log_odds > 0
     problems = (_doubt(together),) if abs(log_odds) < _HARDLY else ()
     length_s = _length_mm(rows) / layout.speed_mm_s
@@ -99,32 +102,33 @@ def _begun(panel: Panel, together: bool, length_s: float) -> Panel:
     return replace(panel, start_s=0.0 if together else panel.column * length_s)
 
 
-def _lines_say(pairs: list[tuple[Panel, ...]], by_row: dict[int, Trace], width_mm: float) -> float:
-    """Log-odds of two columns showing the same seconds by the beats in them."""
-    along = np.arange(_EDGE_MM, width_mm - _EDGE_MM, _STEP_MM)
+def _lines_say(pairs: list[tuple[Panel, ...]], by_row: dict[int, Trace], along: Floats) -> float:
+    """Log-odds of two columns showing the same seconds by the beats in them, at the places ``along`` from their
+    starts."""
     first, second = (activity(by_row, [(row[k].row, row[k].x0_mm) for row in pairs], along, _SMOOTH) for k in (0, 1))
     if not first.any() or not second.any():
         return 0.0
     return _STEEPNESS * (likeness(first, second, _REACH) - _ALIKE) + _steadiness(pairs, by_row, along)
 
 
-def _strips_say(rows: list[tuple[Panel, ...]], strips: list[int], by_row: dict[int, Trace], width_mm: float) -> float:
+def _strips_say(rows: list[tuple[Panel, ...]], strips: list[int], by_row: dict[int, Trace], along: Floats) -> float:
     """Log-odds of all columns showing the same seconds by the beats in the later ones, which stand in the rhythm
     strips at their beginning or where the columns before them end."""
     if not strips:
         return 0.0
-    along = np.arange(_EDGE_MM, width_mm - _EDGE_MM, _STEP_MM)
+
+    def shown(columns: list[tuple[int, float]]) -> Floats:
+        return activity(by_row, columns, along, _SMOOTH)
+
     begin_mm, length_mm = float(np.median([row[0].x0_mm for row in rows])), _length_mm(rows)
-    said = []
+    first = shown([(row, begin_mm) for row in strips])
+    said = 0.0
     for k in range(1, len(rows[0])):
-        shown = activity(by_row, [(row[k].row, row[k].x0_mm) for row in rows], along, _SMOOTH)
-        begin, here = (
-            likeness(shown, activity(by_row, [(row, x_mm) for row in strips], along, _SMOOTH), _REACH)
-            for x_mm in (begin_mm, begin_mm + k * length_mm)
-        )
+        later, below = shown([(row[k].row, row[k].x0_mm) for row in rows]), begin_mm + k * length_mm
+        begin, here = (likeness(later, one, _REACH) for one in (first, shown([(row, below) for row in strips])))
         if max(begin, here) > _CLEAR:
-            said.append(float(np.clip(_STRIP * (begin - here), -_STRIP_MOST, _STRIP_MOST)))
-    return float(np.sum(said))
+            said += float(np.clip(_STRIP * (begin - here), -_STRIP_MOST, _STRIP_MOST))
+    return said
 
 
 def _steadiness(pairs: list[tuple[Panel, ...]], by_row: dict[int, Trace], along_mm: Floats) -> float:

@@ -107,13 +107,21 @@ class SheetMap:
     """The network's answer about a sheet: ``dense`` (DENSE_CHANNELS, rows, columns) and ``whole`` (WHOLE_NUMBERS,),
     raw float32.
 
-    The centre of cell (r, c) stands at ``left_mm + c``, ``top_mm + r``.
+    The centre of cell (r, c) stands at ``left_mm + c``, ``top_mm + r``. ``shown`` (rows, columns) bool: which cells the
+    source image reaches, None: all.
     """
 
     dense: NDArray[np.float32]
     whole: NDArray[np.float32]
     left_mm: float
     top_mm: float
+    shown: NDArray[np.bool_] | None = None
+
+    def shows(self, x_mm: float, y_mm: float) -> bool:
+        """Whether the source image reaches the cell at a point."""
+        r, c = round(y_mm - self.top_mm), round(x_mm - self.left_mm)
+        height, width = self.dense.shape[1:]
+        return 0 <= r < height and 0 <= c < width and (self.shown is None or bool(self.shown[r, c]))
 
     def channel(self, name: str) -> NDArray[np.float32]:
         """(rows, columns) of a single channel, or (channels, rows, columns)."""
@@ -148,4 +156,6 @@ def read(sheet: Sheet, model: Any) -> SheetMap:
     half = 0.5 / sheet.px_per_mm
     cells = int(sheet.height_mm / CELL_MM), int(sheet.width_mm / CELL_MM)
     dense = out["dense"][0][:, : max(cells[0], 1), : max(cells[1], 1)]
-    return SheetMap(dense, out["whole"][0], sheet.origin_mm[0] - half + 0.5, sheet.origin_mm[1] - half + 0.5)
+    left, top = sheet.origin_mm[0] - half + 0.5, sheet.origin_mm[1] - half + 0.5
+    y, x = np.mgrid[: dense.shape[1], : dense.shape[2]].astype(np.float64)
+    return SheetMap(dense, out["whole"][0], left, top, sheet.shows(left + x, top + y))

@@ -28,6 +28,9 @@ _HEAVY_MM: Final = 0.3
 """Columns that begin this near to a line of the 5 mm grid begin on it. A start is found to 0.1 mm, seldom worse than
 0.28; one page in three or more is laid out on its grid, and one in eight comes this near by chance."""
 
+_CUT_NOMINAL_MM: Final = 1.5
+"""Columns of which the first or the last is cut off are known by the others' edges: they may be that far off."""
+
 _CUT_MM: Final = 5.0
 _AT_MM: Final = 1.5
 """What names say is tried when it differs that much from the rows' length; an edge so near to a column's is its own."""
@@ -39,10 +42,15 @@ _SAME_LENGTH: Final = 0.03
 """Relative difference up to which columns are as long together as a row of one panel that lasts whole seconds."""
 
 
+_TIE: Final = 0.05
+_LOOSE: Final = 1e-4
+"""Weights of what was guessed beside an edge's chance."""
+
+
 @dataclass(frozen=True)
 class Columns:
     """Equal columns: number k begins at ``x0_mm + k·pitch_mm`` and is ``width_mm`` wide; ``support``: how many edges
-    were fitted.
+    were fitted; ``cut``: whether no row shows where the first begins, and where the last ends.
     """
 
     n: int
@@ -50,6 +58,7 @@ class Columns:
     pitch_mm: float
     width_mm: float
     support: int = 0
+    cut: tuple[bool, bool] = (False, False)
 
     def start_mm(self, column: int) -> float:
         return self.x0_mm + column * self.pitch_mm
@@ -128,6 +137,7 @@ def _fitted(
     support = 0
     for reach in (min(0.2 * pitch, 9.0), 2.0, 1.0):
         a, b, w = [], [], []
+        unseen = [True, True]
         for k in rows:
             for edges, is_end in ((views[k].starts, 0.0), (views[k].ends, 1.0)):
                 for column in range(n):
@@ -140,19 +150,27 @@ def _fitted(
                         a.append((1.0, float(column), is_end))
                         b.append(edge.x_mm)
                         w.append(edge.chance)
-        # Weak ties to the first guess keep the fit determined where few edges are seen.
-        guess = ((1.0, 0.0, 0.0), x0), ((1.0, n - 1.0, 1.0), x1), ((0.0, 1.0, -1.0), 0.0)
-        for row, value in guess:
+                        unseen[0] &= column > 0 or is_end > 0
+                        unseen[1] &= column < n - 1 or is_end == 0
+        support = len(a)
+        # Weak ties to the first guess keep the fit determined where few edges are seen. An end that no row shows, though
+        # they show the others, is where the others say.
+        ties = [_LOOSE if cut_off and support > len(rows) else _TIE for cut_off in unseen]
+        guess = ((1.0, 0.0, 0.0), x0, ties[0]), ((1.0, n - 1.0, 1.0), x1, ties[1]), ((0.0, 1.0, -1.0), 0.0, _TIE)
+        for row, value, tie in guess:
             a.append(row)
             b.append(value)
-            w.append(0.05)
+            w.append(tie)
         weight = np.sqrt(np.array(w))
         solution = np.linalg.lstsq(np.array(a) * weight[:, None], np.array(b) * weight, rcond=None)[0]
         x0, pitch, width = (float(v) for v in solution)
-        support = len(a) - len(guess)
     if n == 1 or abs(pitch - width) < _CONTIGUOUS_MM or _touch(views, rows, Columns(n, x0, pitch, width)):
+        if n > 1 and any(unseen):
+            # What was a small gap would all be put at the end that is seen.
+            touching = np.array([(one[0], one[1] + one[2]) for one in a])
+            x0, pitch = (float(v) for v in np.linalg.lstsq(touching * weight[:, None], b * weight, rcond=None)[0])
         width = pitch if n > 1 else width
-    return Columns(n, x0, pitch, width, support)
+    return Columns(n, x0, pitch, width, support, (unseen[0], unseen[1]))
 
 
 def nominal(columns: Columns, speed_mm_s: float) -> Columns:
@@ -160,13 +178,16 @@ def nominal(columns: Columns, speed_mm_s: float) -> Columns:
 
     A start is found to a pen's width; at 25 mm/s half of that is already 5 ms.
     """
-    pitch = nominal_mm(columns.pitch_mm if columns.n > 1 else columns.width_mm, speed_mm_s)
+    cut = columns.n > 1 and any(columns.cut) and not all(columns.cut)
+    off_mm = _CUT_NOMINAL_MM if cut else _NOMINAL_MM
+    pitch = nominal_mm(columns.pitch_mm if columns.n > 1 else columns.width_mm, speed_mm_s, off_mm=off_mm)
     if pitch is None:
         return columns
     width = pitch if columns.width_mm == columns.pitch_mm or columns.n == 1 else columns.width_mm
-    # What is known is the middle of all edges: it stays where it was found.
-    middle = (columns.start_mm(0) + columns.end_mm(columns.n - 1)) / 2
-    x0 = middle - ((columns.n - 1) * pitch + width) / 2
+    # What is known is the middle of all edges that are seen: it stays where it was found.
+    first, last = (columns.cut[0], columns.n - 1 - columns.cut[1]) if cut else (0, columns.n - 1)
+    middle = (columns.start_mm(first) + columns.end_mm(last)) / 2
+    x0 = middle - ((first + last) * pitch + width) / 2
     line = round(x0 / LARGE_SQUARE_MM) * LARGE_SQUARE_MM
     return replace(columns, x0_mm=line if abs(x0 - line) < _HEAVY_MM else x0, pitch_mm=pitch, width_mm=width)
 
@@ -212,8 +233,10 @@ def even_columns(known: Sequence[tuple[int, int, float]]) -> tuple[float, float,
     return float(fit[0]), float(fit[1]), float(fit[2]), np.abs(places - terms @ fit)
 
 
-def nominal_mm(length_mm: float, speed_mm_s: float, step_s: float = _NOMINAL_S) -> float | None:
+def nominal_mm(
+    length_mm: float, speed_mm_s: float, step_s: float = _NOMINAL_S, off_mm: float = _NOMINAL_MM
+) -> float | None:
     """The whole multiple of ``step_s`` that a length nearly is, mm, None where it is none."""
     step = step_s * speed_mm_s
     whole = round(length_mm / step) * step
-    return whole if whole > 0 and abs(length_mm - whole) < _NOMINAL_MM else None
+    return whole if whole > 0 and abs(length_mm - whole) < off_mm else None

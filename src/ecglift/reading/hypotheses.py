@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final, Literal
 
 import numpy as np
@@ -45,6 +46,7 @@ _OTHER_LEAD: Final = -2.0
 _ROW_LOST: Final = -5.0
 """A row of the template that is not on the sheet (cropped or unseen)."""
 _PLACE_MM: Final = 5.0
+_BESIDE_MM: Final = 15.0
 _COLUMN_STARTS: Final = (0, 1 / 6, 1 / 4, 1 / 3, 1 / 2, 2 / 3, 3 / 4, 5 / 6)
 _ON_LINE_MM: Final = 1.5
 """A name may stand on its row's line."""
@@ -259,13 +261,24 @@ def _columns_evidence(view: RowView, extent: tuple[float, float], n_columns: int
     return score
 
 
+def _near(away_mm: float) -> float:
+    """How far a name is believed that stands so far from where its panel begins."""
+    return math.exp(-0.5 * (away_mm / _BESIDE_MM) ** 2)
+
+
 def _place_labels(view: RowView, extent: tuple[float, float], n_columns: int) -> tuple[dict[int, Label], float]:
     """The label of each column, and the chances of those that fit none together."""
     x0, x1 = extent
     width = (x1 - x0) / n_columns
     out: dict[int, Label] = {}
     spare = 0.0
-    for label in sorted(view.labels, key=lambda one: -one.chance):
+
+    def away_mm(label: Label) -> float:
+        into = (label.panel_x_mm - x0) / width
+        return abs(into - round(into)) * width
+
+    # A spot somewhere in a long row outweighs no name where a panel begins.
+    for label in sorted(view.labels, key=lambda one: -one.chance * _near(away_mm(one))):
         # The network's guess of the panel's start is best near; the label's own place bounds it.
         column = round((label.panel_x_mm - x0) / width)
         if not 0 <= column < n_columns or abs(label.panel_x_mm - x0 - column * width) > 0.42 * width or column in out:
@@ -306,7 +319,8 @@ def _row_score(
     if any_lead and 0 in placed:
         label = placed[0]
         other = LABELS[int(np.argmax(label.log_p))]
-        better = _OTHER_LEAD + label_evidence(label, other) - label_evidence(label, names[0])
+        trust = label.chance * _near(label.panel_x_mm - extent[0])
+        better = _OTHER_LEAD + label_evidence(replace(label, chance=trust), other) - label_evidence(label, names[0])
         if better > 0:
             return score + better, ((other, label),)
     return score, tuple((name, placed.get(column)) for column, name in enumerate(names))
@@ -359,7 +373,30 @@ def weigh_template(
             lost += 1
         i, j = i - (step != "wanted"), j - (step != "seen")
     chosen.sort(key=lambda cell: (cell.row, cell.column))
+    if template.any_leads:
+        chosen, less = _once_each(chosen, [name for names in template.rows for name in names])
+        log_prior += less
     return Hypothesis(template.name, tuple(chosen), float(best[n, m]) + log_prior, tuple(sorted(dropped)), lost)
+
+
+def _evidence(cell: Cell, name: str) -> float:
+    """Evidence of what is printed at a cell for a name; none without a label."""
+    return label_evidence(cell.label, name) if cell.label is not None else 0.0
+
+
+def _once_each(cells: Sequence[Cell], usual: Sequence[str]) -> tuple[list[Cell], float]:
+    """``cells``, of which no two show one lead: all but the best read of those that would show another, the likeliest
+    that is left or the next of the ``usual`` ones; and the evidence that is lost so."""
+    out, less, taken = list(cells), 0.0, set[str]()
+    for k in sorted(range(len(out)), key=lambda k: -_evidence(out[k], out[k].name)):
+        cell = out[k]
+        if cell.name in taken:
+            free = [name for name in (*usual, *LEADS) if name not in taken and name not in {c.name for c in out}]
+            name = max(free, key=partial(_evidence, cell))
+            less += _evidence(cell, name) - _evidence(cell, cell.name)
+            out[k] = replace(cell, name=name)
+        taken.add(out[k].name)
+    return out, less
 
 
 def weigh_custom(views: Sequence[RowView], extent: tuple[float, float]) -> Hypothesis:

@@ -40,6 +40,8 @@ _STEP_MM: Final = 1.5
 _READ_ON: Final = 0.7
 """From one that is that likely its line is read on for the other, in such steps; what is found so is believed no more
 than the last, since the sheet network saw none there: a pulse knows better."""
+_CUT_MM: Final = 2.0
+"""An edge so near to the picture's is that."""
 _EDGE_CHANCE: Final = 0.2
 _EDGE_REACH: Final = 5
 _TEXT_CHANCE: Final = 0.15
@@ -339,7 +341,8 @@ def _weighted_median(values: NDArray[np.floating], weights: NDArray[np.floating]
 
 
 def find_edges(answer: SheetMap, y_mm: float, name: str, reach_mm: float = _EDGE_REACH) -> tuple[Edge, ...]:
-    """Where panels begin (``name`` "start") or end ("end") on the row at ``y_mm``, left to right."""
+    """Where panels begin (``name`` "start") or end ("end") on the row at ``y_mm``, left to right. Where the picture's
+    edge cuts the row off, none does."""
     heat, offset = answer.chance(f"{name}_heat"), answer.channel(f"{name}_offset")
     r, reach = round(y_mm - answer.top_mm), max(round(reach_mm), 1)
     band = slice(max(r - reach, 0), r + reach + 1)
@@ -356,7 +359,9 @@ def find_edges(answer: SheetMap, y_mm: float, name: str, reach_mm: float = _EDGE
         cells = slice(max(c - 1, 0), c + 2)
         weight = near[:, cells] ** 2
         x = np.arange(len(profile))[cells] + shift[:, cells]
-        out.append(Edge(answer.left_mm + float((x * weight).sum() / weight.sum()), float(profile[c])))
+        x_mm = answer.left_mm + float((x * weight).sum() / weight.sum())
+        if answer.shows(x_mm + (-_CUT_MM if name == "start" else _CUT_MM), y_mm):
+            out.append(Edge(x_mm, float(profile[c])))
     return tuple(out)
 
 

@@ -42,8 +42,9 @@ _APART_MM: Final = 1.5
 """Most rows must end within so much of the place where most of them do; the second share will do where the rest fits.
 Columns with a gap of the third between them are looked at one by one."""
 _FOOT_MM: Final = 8.0
+_FEW: Final = 2
 _LEVEL_MM: Final = 0.3
-"""The line behind a pulse is shorter than the first, and level to the second."""
+"""The line behind a pulse is shorter than the first, and level to the third; so many pulses are no accident."""
 _ROUND_S: Final = 2.5
 """Rows last whole multiples of that as a rule."""
 
@@ -53,7 +54,7 @@ def placed(layout: Layout, reads: Sequence[RowRead], pulses: Sequence[Pulse] = (
     in their order, begin and end. What is right to 0.3 mm, or is not seen alike on most rows, stays as it was.
     ``pulses``: the sheet's, to which the lines may be joined."""
     seen = [line_span(read) for read in reads]
-    layout = _strips_alone(_touching(_in_line(layout, seen, reads), reads), seen)
+    layout = _strips_alone(_touching(_in_line(layout, seen, reads, pulses), reads), seen)
     if (behind := _behind_pulse(layout, pulses) or _behind_foot(layout, pulses, reads)) is not None:
         return behind
     if (apart := _apart(layout, reads)) is not None:
@@ -76,6 +77,10 @@ def placed(layout: Layout, reads: Sequence[RowRead], pulses: Sequence[Pulse] = (
         some = [common_place(places, len(spans), _ALIKE_MM, _SOME) for places in (starts, ends)]
         if some[0] is not None and some[1] is not None and whole_mm(some[0], some[1]) is not None:
             start, end = some
+    if end is None and widest == 1 and len(starts) == len(spans) > 1 and np.ptp(starts) < _EXACT_MM:
+        # The picture's edge cuts them off, each elsewhere.
+        begin = float(np.mean(starts))
+        return _moved(layout, together, begin - x0, x0, (x1 - begin) / (x1 - x0)) if begin < x1 else layout
     if end is None:
         return layout
     end += _DRAWN_MM
@@ -159,7 +164,7 @@ def _behind_foot(layout: Layout, pulses: Sequence[Pulse], reads: Sequence[RowRea
     x0, x1 = _extent(rows)
     length = x1 - x0
     rest = length % (_ROUND_S * speed)
-    behind = any(-_SHIFT_MM < x0 - pulse.x_mm - pulse.width_mm / 2 < _FAR_OFF_MM for pulse in pulses)
+    behind = any(_stands_before(pulse, x0, _FAR_OFF_MM) for pulse in pulses)
     if not behind or not _SHIFT_MM < rest < _FOOT_MM or rest == length or nominal_mm(length, speed) is not None:
         return None
     if np.mean([_level(read, x0 + _ALIKE_MM, x0 + rest - _ALIKE_MM) for read in reads]) < MOST_ROWS:
@@ -170,6 +175,11 @@ def _behind_foot(layout: Layout, pulses: Sequence[Pulse], reads: Sequence[RowRea
         width = (length - rest) / len(row)
         changed |= _evenly(row, speed, x0 + rest, width, width)
     return _exchanged(layout, changed)
+
+
+def _stands_before(pulse: Pulse, x_mm: float, within_mm: float = _FOOT_MM) -> bool:
+    """Whether a pulse stands in front of a place, ``within_mm`` of it."""
+    return -_SHIFT_MM < x_mm - pulse.x_mm - pulse.width_mm / 2 < within_mm
 
 
 def _level(read: RowRead, x0_mm: float, x1_mm: float) -> bool:
@@ -184,16 +194,24 @@ def _whole_mm(length_mm: float, speed_mm_s: float, off_mm: float = _LENGTH_MM) -
     return whole if whole > 0 and abs(length_mm - whole) < max(off_mm, _LENGTH_SHARE * whole) else None
 
 
-def _in_line(layout: Layout, spans: Sequence[tuple[float | None, float | None]], reads: Sequence[RowRead]) -> Layout:
+def _in_line(
+    layout: Layout,
+    spans: Sequence[tuple[float | None, float | None]],
+    reads: Sequence[RowRead],
+    pulses: Sequence[Pulse],
+) -> Layout:
     """``layout`` without a row that reaches out alone, to a label or a pulse, where its line begins and ends with the
-    others' or is not seen all the way to there. ``spans``: of every row's line, see :func:`line_span`."""
+    others' or is not seen all the way to there, or where pulses stand in front of the columns. ``spans``: of every row's line,
+    see :func:`line_span`."""
     rows = layout.rows()
-    x0, x1 = _extent(rows)
+    widest = max(len(row) for row in rows)
+    x0, x1 = _extent([row for row in rows if len(row) == widest])
+    pulsed = widest > 1 and sum(_stands_before(pulse, x0) for pulse in pulses) >= _FEW
     changed: dict[Panel, Panel] = {}
     for row, (start, end), read in zip(rows, spans, reads, strict=True):
         first, last = row[0], row[-1]
         begins = start is not None and abs(start - x0) < 2 * _NEAR_MM
-        if x0 - first.x0_mm > _NEAR_MM and (begins or not runs_through(read, first.x0_mm, x0)):
+        if x0 - first.x0_mm > _NEAR_MM and (begins or pulsed or not runs_through(read, first.x0_mm, x0)):
             changed[first] = replace(first, x0_mm=x0)
         last = changed.get(last, last)
         if end is not None and last.x1_mm - x1 > _NEAR_MM and abs(end - x1) < 2 * _NEAR_MM:
@@ -247,27 +265,32 @@ def _apart(layout: Layout, reads: Sequence[RowRead]) -> Layout | None:
     changed: dict[Panel, Panel] = {}
     for row, _ in several:
         changed |= _evenly(row, layout.speed_mm_s, x0, pitch, width + _DRAWN_MM)
+    thought = first[0].x1_mm - first[0].x0_mm
+    if nominal_mm(thought, layout.speed_mm_s) is not None and nominal_mm(width + _DRAWN_MM, layout.speed_mm_s) is None:
+        return None  # columns of whole half seconds, of which some lines are not seen to their ends
     off_mm = max(max(abs(new.x0_mm - old.x0_mm), abs(new.x1_mm - old.x1_mm)) for old, new in changed.items())
     return _exchanged(layout, changed) if off_mm > _SHIFT_MM else None
 
 
 def _strips_alone(layout: Layout, seen: Sequence[tuple[float | None, float | None]]) -> Layout:
     """``layout`` with rhythm strips that end before columns with gaps between them do, as long as the whole seconds
-    that they last from where they or the columns begin. ``seen``: of every row's line, see :func:`line_span`."""
+    that they last from where they or the columns begin, or the columns' lines. ``seen``: of every row's line, see :func:`line_span`."""
     rows = layout.rows()
     gapped = [row for row in rows if _gapped(row)]
+    firsts = [x for row, (x, _) in zip(rows, seen, strict=True) if x is not None and _gapped(row)]
     strips = [(row[0], span) for row, span in zip(rows, seen, strict=True) if row[0].rhythm]
     if not gapped or not strips:
         return layout
     begin, last = _extent(gapped)
+    line = common_place(firsts, len(gapped), _ALIKE_MM)
     starts, ends = ([x for _, span in strips if (x := span[k]) is not None] for k in (0, 1))
     start, end = (common_place(places, len(strips), _ALIKE_MM) for places in (starts, ends))
     if end is None or end > last - _FAR_OFF_MM:
         return layout
     fits = [
         (abs(whole - (end + _DRAWN_MM - x)), x, whole)
-        for x in (begin, start)
-        if x is not None and (whole := _whole_mm(end + _DRAWN_MM - x, layout.speed_mm_s)) is not None
+        for x, off_mm in ((begin, _LENGTH_MM), (start, _LENGTH_MM), (line, _ABOUT_MM))
+        if x is not None and (whole := _whole_mm(end + _DRAWN_MM - x, layout.speed_mm_s, off_mm)) is not None
     ]
     if not fits:
         return layout

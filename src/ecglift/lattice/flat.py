@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+import cv2
 import numpy as np
 
 from ecglift.geometry import apply_homography
@@ -34,6 +35,12 @@ _ALIKE: Final = 0.35
 _SHARED: Final = 0.5
 """How much what whole lines have in common tells of the camera, beside what their cells differ by: less, since a line's
 error is one, however many cells show it, but it alone knows of the scales."""
+
+_STRAY_MM: Final = 0.3
+_NEXT_MM: Final = 1.0
+_PIECE_CELLS: Final = 12
+"""Cells that stray by more than the first, each from the next by less than the second, so many together, are a corner
+that is curled: the page is not flat, however well the rest is."""
 
 _ROUNDS: Final = 4
 _FEW_CELLS: Final = 40
@@ -74,6 +81,16 @@ def _agreed(left: Array, trust: Array) -> Array:
     return np.asarray(trust * np.square(np.clip(1 - np.square(left / (5 * scale)), 0, None)))
 
 
+def _curled(left: Array, trust: Array) -> bool:
+    """Whether cells that are ``left`` (rows, columns) mm beside a flat page are a piece of paper that bends away."""
+    strays = (np.abs(left) > _STRAY_MM) & (trust > 0)
+    padded = np.pad(np.where(strays, left, np.nan), 1, constant_values=np.nan)
+    beside = np.stack([padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:]])
+    goes_on = (np.abs(beside - left) < _NEXT_MM).sum(axis=0) >= 2
+    _, _, stats, _ = cv2.connectedComponentsWithStats((strays & goes_on).astype(np.uint8), connectivity=4)
+    return bool((stats[1:, cv2.CC_STAT_AREA] >= _PIECE_CELLS).any())
+
+
 def _looks_flat(bend: Array, trust: Array) -> bool:
     """Whether the cells' distances ``bend`` (2, rows, columns) mm from a plane are those of a flat page."""
     rows, columns = bend.shape[1:]
@@ -89,7 +106,8 @@ def _looks_flat(bend: Array, trust: Array) -> bool:
         weight = _agreed(left, trust)
     rest, common = _rms(left, weight).max(), _rms(lines, weight)
     alike = common.max() < _LEAST_MM or common.min() > _ALIKE * common.max()
-    return bool(rest < _FLAT_MM and common.max() < _MOST_MM and alike)
+    curled = any(_curled(left[k], trust[k]) for k in (0, 1))
+    return bool(rest < _FLAT_MM and common.max() < _MOST_MM and alike and not curled)
 
 
 def find_flat(mm: Array, px: Array, plane: Array, trust: Array, shape: tuple[int, int]) -> Flat | None:

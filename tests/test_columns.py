@@ -70,3 +70,18 @@ def test_a_torn_page_has_two_extents_to_try() -> None:
     torn = [RowView(Row(y, 25.0, 150.0, 125.0), (), (), ()) for y in (88.0, 105.0, 125.0)]
     assert extents([*whole, *torn]) == ((25.0, 150.0), (25.0, 186.0))
     assert extents(torn) == ((25.0, 150.0),)
+
+
+def _cut_rows(lefts_mm: list[float]) -> list[RowView]:
+    """Rows of two columns of 125 mm from -14 mm on, of which the picture shows only what is right of ``lefts_mm``."""
+    starts, ends = (Edge(111.0, 0.5),), (Edge(111.0, 0.5), Edge(236.0, 0.7))
+    return [RowView(Row(20.0 * k, x, 236.0, 236.0 - x, 1.0), starts, ends, ()) for k, x in enumerate(lefts_mm)]
+
+
+def test_a_column_that_the_picture_cuts_off_is_as_long_as_the_other() -> None:
+    """A slanted edge cut six rows at six places: both columns were 3.7 mm too short, and their seconds misread."""
+    views = _cut_rows([-12.7, -9.8, -6.5, -3.4, 0.2, 3.5])
+    found = fit_columns(views, range(6), 2, (-5.0, 236.0))
+    assert found.cut == (True, False)
+    exact = nominal(found, 25.0)
+    assert [exact.start_mm(0), exact.start_mm(1), exact.end_mm(1)] == pytest.approx([-14.0, 111.0, 236.0], abs=0.05)

@@ -198,10 +198,10 @@ def test_lines_that_reach_out_on_both_sides_make_the_columns_longer() -> None:
     assert ends(placed(thought, [read(41.25, 290.0)] * 7)) == pytest.approx((41.25, 290.1), abs=0.1)
 
 
-def _gapped(x0_mm: float, pitch_mm: float, width_mm: float) -> Layout:
+def _gapped(x0_mm: float, pitch_mm: float, width_mm: float, columns: int = 4) -> Layout:
     panels = tuple(
         replace(p, x0_mm=x0_mm + p.column * pitch_mm, x1_mm=x0_mm + p.column * pitch_mm + width_mm)
-        for p in layout(x0_mm, width_mm).panels
+        for p in layout(x0_mm, width_mm, columns=columns).panels
     )
     return Layout("3x4", panels, 25.0, 10.0)
 
@@ -235,3 +235,28 @@ def test_strips_that_end_before_columns_with_gaps_last_their_own_seconds(begins_
     result = placed(thought, [*([_pieces(*lines)] * 3), read(begins_mm, 259.9), read(10.0, 259.9)])
     assert [(p.x0_mm, p.x1_mm) for p in result.panels[-2:]] == [pytest.approx((10.0, 260.0), abs=0.2)] * 2
     assert result.panels[:-2] == columns.panels
+
+
+def test_lines_that_all_begin_at_one_place_begin_there_wherever_the_picture_cuts_them_off() -> None:
+    thought = layout(7.0, 243.0, columns=1)
+    result = placed(thought, [read(10.0, 300.0, shown_to_mm=x) for x in (246.0, 248.0, 250.0)])
+    assert ends(result) == pytest.approx((10.0, 250.0), abs=0.15)
+
+
+def test_columns_of_whole_seconds_stay_where_some_lines_are_not_seen_to_their_ends() -> None:
+    """Noise hid the first millimetres of most rows, a complex those of the second column: 15 dB became 6."""
+    thought = _gapped(18.6, 126.7, 125.1, columns=2)
+    first = (18.5, 21.2, 24.0)
+    rows = [_pieces((x, 143.7), (148.4, 270.6)) for x in first]
+    assert placed(thought, rows).panels[1].x0_mm == pytest.approx(145.3, abs=0.4)
+
+
+def test_strips_begin_with_the_columns_behind_their_pulses() -> None:
+    """A strip began with the pulse's foot, a quarter of a second early."""
+    columns = layout(30.0, 31.25)
+    strip = Panel("V1", 3, 0, 26.9, 155.0, 90.0, 0.0, 10.0, rhythm=True)
+    thought = replace(columns, panels=(*columns.panels, strip), speed_mm_s=12.5)
+    reads = [*[read(30.0, 155.0)] * 3, read(26.9, 155.0)]
+    pulses = [Pulse(23.7, 20.0 + 30.0 * k, 2.6, 5.0, 0.6) for k in range(3)]
+    assert placed(thought, reads, pulses).panels[-1].x0_mm == pytest.approx(30.0, abs=0.1)
+    assert placed(thought, reads).panels[-1].x0_mm == pytest.approx(26.9, abs=0.1)

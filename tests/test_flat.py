@@ -73,3 +73,11 @@ def test_from_a_few_cells_nothing_is_told() -> None:
     trust = np.zeros((2, 40, 52))
     trust[:, 10:14, 10:14] = 1.0
     assert _found(np.zeros_like(CENTRES), trust=trust) is None
+
+
+def test_a_sheet_with_a_curled_corner_is_not_flat() -> None:
+    """Its rest is: the corner was laid out with it, and the chest leads there were 3 dB instead of 20."""
+    away = np.clip(CENTRES.sum(-1, keepdims=True) - 340.0, 0.0, None)
+    moved = np.repeat(0.0004 * away**2, 2, axis=-1)
+    assert moved.max() > 3.0
+    assert _found(moved) is None

@@ -114,3 +114,25 @@ def test_columns_too_narrow_for_a_beat_are_unlikely() -> None:
     narrow, wide = ({h.name: h.log_score for h in weigh_all(views, (0.0, mm), {})} for mm in (75.0, 150.0))
     assert narrow["3x4+3"] < wide["3x4+3"] - 2
     assert narrow["6x1-limb"] == wide["6x1-limb"]
+
+
+def _sheet_of(rows: list[tuple[Label, ...]]) -> list[RowView]:
+    """Rows of one panel, 250 mm long and 30 mm apart, with their names."""
+    views = _views([(30.0 * k, 250.0) for k in range(len(rows))])
+    return [named(replace(view, starts=()).row, labels) for view, labels in zip(views, rows, strict=True)]
+
+
+def test_a_spot_far_from_where_a_row_begins_does_not_name_it() -> None:
+    """A spot of damage in the middle of a row was read a little more surely than the row's own name."""
+    views = _sheet_of([(_label("V3", 47.0, 0.0, 0.44), _label("II", 1.0, 0.0, 0.37)), (_label("V1", 2.0, 30.0, 0.99),)])
+    best = weigh_all(views, (0.0, 250.0), {})[0]
+    assert (best.name, [cell.name for cell in best.cells]) == ("2x1", ["II", "V1"])
+
+
+def test_no_lead_is_twice_on_a_sheet_of_few_rows() -> None:
+    """The second row's name was hardly seen: it was called II as usual, though the first one says that it is."""
+    views = _sheet_of(
+        [(_label("II", 1.0, 0.0, 0.99),), (_label("I", 2.0, 30.0, 0.3),), (_label("V1", 1.0, 60.0, 0.99),)]
+    )
+    best = weigh_all(views, (0.0, 250.0), {})[0]
+    assert (best.name, [cell.name for cell in best.cells]) == ("3x1", ["II", "I", "V1"])

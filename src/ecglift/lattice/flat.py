@@ -39,8 +39,10 @@ error is one, however many cells show it, but it alone knows of the scales."""
 _STRAY_MM: Final = 0.3
 _NEXT_MM: Final = 1.0
 _PIECE_CELLS: Final = 12
-"""Cells that stray by more than the first, each from the next by less than the second, so many together, are a corner
-that is curled: the page is not flat, however well the rest is."""
+_SEEN: Final = 0.2
+"""Cells that stray by more than the first and somewhere by more than the second, by which none strays from the next, so
+many together, are a corner that is curled: the page is not flat, however well the rest is. Their grid must be seen with
+a weight of the fourth: beyond the paper all cells stray."""
 
 _ROUNDS: Final = 4
 _FEW_CELLS: Final = 40
@@ -83,12 +85,13 @@ def _agreed(left: Array, trust: Array) -> Array:
 
 def _curled(left: Array, trust: Array) -> bool:
     """Whether cells that are ``left`` (rows, columns) mm beside a flat page are a piece of paper that bends away."""
-    strays = (np.abs(left) > _STRAY_MM) & (trust > 0)
+    strays = (np.abs(left) > _STRAY_MM) & (trust > _SEEN)
     padded = np.pad(np.where(strays, left, np.nan), 1, constant_values=np.nan)
     beside = np.stack([padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:]])
     goes_on = (np.abs(beside - left) < _NEXT_MM).sum(axis=0) >= 2
-    _, _, stats, _ = cv2.connectedComponentsWithStats((strays & goes_on).astype(np.uint8), connectivity=4)
-    return bool((stats[1:, cv2.CC_STAT_AREA] >= _PIECE_CELLS).any())
+    _, piece, stats, _ = cv2.connectedComponentsWithStats((strays & goes_on).astype(np.uint8), connectivity=4)
+    far = np.unique(piece[strays & goes_on & (np.abs(left) > _NEXT_MM)])
+    return bool((stats[far, cv2.CC_STAT_AREA] >= _PIECE_CELLS).any())
 
 
 def _looks_flat(bend: Array, trust: Array) -> bool:

@@ -201,8 +201,8 @@ def _in_line(
     pulses: Sequence[Pulse],
 ) -> Layout:
     """``layout`` without a row that reaches out alone, to a label or a pulse, where its line begins and ends with the
-    others' or is not seen all the way to there, or where pulses stand in front of the columns. ``spans``: of every row's line,
-    see :func:`line_span`."""
+    others' or is not seen all the way to there, or where pulses stand in front of the columns. ``spans``: of every
+    row's line, see :func:`line_span`."""
     rows = layout.rows()
     widest = max(len(row) for row in rows)
     x0, x1 = _extent([row for row in rows if len(row) == widest])
@@ -274,7 +274,8 @@ def _apart(layout: Layout, reads: Sequence[RowRead]) -> Layout | None:
 
 def _strips_alone(layout: Layout, seen: Sequence[tuple[float | None, float | None]]) -> Layout:
     """``layout`` with rhythm strips that end before columns with gaps between them do, as long as the whole seconds
-    that they last from where they or the columns begin, or the columns' lines. ``seen``: of every row's line, see :func:`line_span`."""
+    that they last from where they or the columns begin, or the columns' lines. ``seen``: of every row's line, see
+    :func:`line_span`."""
     rows = layout.rows()
     gapped = [row for row in rows if _gapped(row)]
     firsts = [x for row, (x, _) in zip(rows, seen, strict=True) if x is not None and _gapped(row)]

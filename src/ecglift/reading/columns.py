@@ -153,8 +153,8 @@ def _fitted(
                         unseen[0] &= column > 0 or is_end > 0
                         unseen[1] &= column < n - 1 or is_end == 0
         support = len(a)
-        # Weak ties to the first guess keep the fit determined where few edges are seen. An end that no row shows is where
-        # the others say.
+        # Weak ties to the first guess keep the fit determined where few edges are seen. An end that no row shows is
+        # where the others say.
         ties = [_LOOSE if cut_off and support > len(rows) else _TIE for cut_off in unseen]
         guess = ((1.0, 0.0, 0.0), x0, ties[0]), ((1.0, n - 1.0, 1.0), x1, ties[1]), ((0.0, 1.0, -1.0), 0.0, _TIE)
         for row, value, tie in guess:

@@ -266,3 +266,14 @@ def test_wrong_plans_name_the_argument() -> None:
         SetPlan(layout="4x5")
     with pytest.raises(ValueError, match="n must"):
         make_set("unused", 0)
+
+
+def test_a_photo_that_ends_within_the_sheet_keeps_its_map() -> None:
+    whole = capture(a_page(), "photo", np.random.default_rng(3), replace(SMALL, cut=0.0))
+    cut = capture(a_page(), "photo", np.random.default_rng(3), replace(SMALL, cut=1.0))
+    left, top, right, bottom = cut.meta["cut_px"]
+    assert 0 < sum(side > 0 for side in (left, top, right, bottom)) <= 2
+    height, width = whole.shape
+    assert np.array_equal(cut.image, whole.image[top : height - bottom, left : width - right])
+    np.testing.assert_allclose(cut.map.to_px(DOTS_MM) + [left, top], whole.map.to_px(DOTS_MM), atol=1e-6)
+    assert "cut_px" not in capture(a_page(), "fax", np.random.default_rng(3), replace(SMALL, cut=1.0)).meta

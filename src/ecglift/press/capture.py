@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ecglift.geometry import PageMap
+from ecglift.geometry import Matrix, PageMap
 from ecglift.press import optics, photos, scans, screens
 from ecglift.press.frame import CaptureSettings, Drawn, resized
 from ecglift.press.optics import Image
@@ -84,11 +85,39 @@ def capture(page: Page, kind: str, rng: np.random.Generator, settings: CaptureSe
     spawn_key = getattr(rng.bit_generator.seed_seq, "spawn_key", ())
     settings = settings or CaptureSettings()
     image, page_map, meta = _MAKERS[kind](page, rng, settings)
+    if settings.cut > 0 and kind in _PHOTOS and rng.random() < settings.cut:
+        image, page_map, meta = _cut(image, page_map, meta, rng)
     if settings.messaged > 0 and rng.random() < settings.messaged:
         image, page_map, meta = _messaged(image, page_map, meta, rng)
     image = np.ascontiguousarray(image)
     image.setflags(write=False)
     return Capture(image, page_map, kind, page, {**meta, "seed": [str(seed), *(int(k) for k in spawn_key)]})
+
+
+_PHOTOS: Final = frozenset({"photo", "photo_crop", "photo_folded", "screen", "stained", "damaged"})
+_CUT_MOST: Final = 0.16
+"""Part of a picture's side that is cut off at the most: a column of four is a quarter of its row."""
+
+
+def _cut(image: Image, page_map: PageMap, meta: dict[str, Any], rng: np.random.Generator) -> Drawn:
+    """The picture without a strip along one of its sides or two: whoever took it stood too near. The sheet is seldom
+    straight in it, so that every row is cut at another place."""
+    height, width = image.shape[:2]
+    left, top, right, bottom = (
+        int(share * side) for share, side in zip(_shares(rng), (width, height, width, height), strict=True)
+    )
+    shift: Matrix = np.array([[1.0, 0.0, -left], [0.0, 1.0, -top], [0.0, 0.0, 1.0]])
+    part = np.ascontiguousarray(image[top : height - bottom, left : width - right])
+    return part, page_map.after(shift), {**meta, "cut_px": [left, top, right, bottom]}
+
+
+def _shares(rng: np.random.Generator) -> NDArray[np.float64]:
+    """(4,) parts cut off at the left, top, right and bottom, of which at most two are not zero; sides oftener than top
+    and bottom."""
+    shares = np.zeros(4)
+    sides = rng.choice(4, int(rng.integers(1, 3)), replace=False, p=[0.35, 0.15, 0.35, 0.15])
+    shares[sides] = rng.uniform(0.01, _CUT_MOST, len(sides))
+    return shares
 
 
 _LONG_SIDES_PX: Final = (800, 1024, 1280, 1280, 1600, 1600, 2048)

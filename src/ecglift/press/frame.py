@@ -28,8 +28,9 @@ class CaptureSettings:
     picture; ``quarter_turns``: 0 to 3 further anticlockwise quarter turns (None draws any); ``severity``: 0 (mild) to
     1 (as bad as the press goes); ``max_megapixels``: no picture gets larger; ``plain``: a clean raster stays exactly
     that (no crop, turn, resize or JPEG); ``messaged``: share of the pictures that a messaging app hands on, smaller
-    and compressed again; ``muted``: share of the photos whose surroundings have the dull colours that most rooms have.
-    Nothing is drawn for either where it is 0, as for the frozen benchmark, which is older.
+    and compressed again; ``muted``: share of the photos whose surroundings have the dull colours that most rooms have;
+    ``cut``: share of the photos that end within the sheet on one side or two. Nothing is drawn for any of them where it
+    is 0, as for the frozen benchmark, which is older.
     """
 
     px_per_mm: float | None = None
@@ -40,6 +41,7 @@ class CaptureSettings:
     plain: bool = False
     messaged: float = 0.0
     muted: float = 0.0
+    cut: float = 0.0
 
     def __post_init__(self) -> None:
         if self.px_per_mm is not None and not 2.0 <= self.px_per_mm <= 24.0:
@@ -48,7 +50,7 @@ class CaptureSettings:
             raise ValueError(f"quarter_turns must be 0 to 3 or None, got {self.quarter_turns}")
         if not 0.0 <= self.severity <= 1.0:
             raise ValueError(f"severity must be 0 to 1, got {self.severity}")
-        for name in ("messaged", "muted"):
+        for name in ("messaged", "muted", "cut"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"{name} must be 0 to 1, got {getattr(self, name)}")
         if not self.max_megapixels >= 0.1:
@@ -56,8 +58,9 @@ class CaptureSettings:
 
     @classmethod
     def usual(cls, max_megapixels: float = 12.0) -> CaptureSettings:
-        """As pictures come: one in ten through a messaging app, four photos in five from a dull room."""
-        return cls(max_megapixels=max_megapixels, messaged=0.1, muted=0.8)
+        """As pictures come: one in ten through a messaging app, four photos in five from a dull room, one in seven not
+        of the whole sheet."""
+        return cls(max_megapixels=max_megapixels, messaged=0.1, muted=0.8, cut=0.15)
 
 
 Drawn = tuple[Image, PageMap, dict[str, Any]]

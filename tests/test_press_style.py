@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ecglift.press.compose import compose
-from ecglift.press.fonts import text_box
+from ecglift.press.fonts import has_letters, text_box
 from ecglift.press.page import Page
 from ecglift.press.patients import simulate
 from ecglift.press.render import stroke_mask
@@ -117,3 +118,12 @@ def test_binders_holes_lie_within_the_page_at_their_distance() -> None:
         steps = np.linalg.norm(np.diff(boxes[:, :2], axis=0), axis=1)
         assert np.isclose(steps, 80.0).all() or np.isclose(steps, 108.0).all()
     assert seen > 3
+
+
+def test_fonts_that_draw_boxes_for_letters_are_told(tmp_path: Path) -> None:
+    matplotlib = pytest.importorskip("matplotlib", reason="its fonts are looked at")
+    fonts = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+    assert has_letters(str(fonts / "DejaVuSans.ttf"))
+    assert not has_letters(str(fonts / "STIXSizFourSymReg.ttf"))
+    (tmp_path / "none.ttf").write_text("no font")
+    assert not has_letters(str(tmp_path / "none.ttf"))

@@ -36,12 +36,34 @@ BUNDLED_FONTS: Final[tuple[str, ...]] = (
 _FOLDERS: Final = ("/usr/share/fonts", "/usr/local/share/fonts", "/Library/Fonts", "C:/Windows/Fonts")
 _NO_LATIN: Final = ("emoji", "symbol", "dingbat", "math", "d050000l", "icons", "cjk", "ornament", "standardsymbols")
 
+_LETTERS: Final = "aVRLFIm/s0123456789"
+_NOWHERE: Final = "\U0010fffd"
+"""A character that no font has."""
+
 
 @functools.cache
 def system_fonts() -> tuple[str, ...]:
     """Paths of the Latin TrueType and OpenType fonts in this machine's usual folders, sorted; may be empty."""
     found = [p for folder in _FOLDERS for s in ("*.ttf", "*.otf", "*.t1") for p in Path(folder).rglob(s)]
-    return tuple(sorted(str(p) for p in found if not any(w in p.name.lower() for w in _NO_LATIN)))
+    named = [str(p) for p in found if not any(w in p.name.lower() for w in _NO_LATIN)]
+    return tuple(sorted(path for path in named if has_letters(path)))
+
+
+def has_letters(path: str) -> bool:
+    """Whether a font has all that lead names and headings are printed in; a box is drawn for what it lacks."""
+    from PIL import ImageFont
+
+    try:
+        face = ImageFont.truetype(path, 24)
+        box, letters = face.getmask(_NOWHERE), [face.getmask(letter) for letter in _LETTERS]
+    except (OSError, ValueError):
+        return False
+    drawn = {(mask.size, bytes(mask)) for mask in letters}
+    return (
+        len(drawn) > len(_LETTERS) / 2
+        and all(mask.getbbox() for mask in letters)
+        and (box.size, bytes(box)) not in drawn
+    )
 
 
 @functools.lru_cache(maxsize=256)

@@ -89,8 +89,9 @@ def _curled(left: Array, trust: Array) -> bool:
     padded = np.pad(np.where(strays, left, np.nan), 1, constant_values=np.nan)
     beside = np.stack([padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:]])
     goes_on = (np.abs(beside - left) < _NEXT_MM).sum(axis=0) >= 2
-    _, piece, stats, _ = cv2.connectedComponentsWithStats((strays & goes_on).astype(np.uint8), connectivity=4)
-    far = np.unique(piece[strays & goes_on & (np.abs(left) > _NEXT_MM)])
+    bent = strays & goes_on
+    _, piece, stats, _ = cv2.connectedComponentsWithStats(bent.astype(np.uint8), connectivity=4)
+    far = np.unique(piece[bent & (np.abs(left) > _NEXT_MM)])
     return bool((stats[far, cv2.CC_STAT_AREA] >= _PIECE_CELLS).any())
 
 

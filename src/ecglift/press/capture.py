@@ -15,9 +15,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ecglift.geometry import Matrix, PageMap
+from ecglift.geometry import PageMap
 from ecglift.press import optics, photos, scans, screens
-from ecglift.press.frame import CaptureSettings, Drawn, resized
+from ecglift.press.frame import CaptureSettings, Drawn, part, resized
 from ecglift.press.optics import Image
 from ecglift.press.page import Page
 
@@ -106,9 +106,8 @@ def _cut(image: Image, page_map: PageMap, meta: dict[str, Any], rng: np.random.G
     left, top, right, bottom = (
         int(share * side) for share, side in zip(_shares(rng), (width, height, width, height), strict=True)
     )
-    shift: Matrix = np.array([[1.0, 0.0, -left], [0.0, 1.0, -top], [0.0, 0.0, 1.0]])
-    part = np.ascontiguousarray(image[top : height - bottom, left : width - right])
-    return part, page_map.after(shift), {**meta, "cut_px": [left, top, right, bottom]}
+    rest, page_map = part(image, page_map, left, top, width - right, height - bottom)
+    return rest, page_map, {**meta, "cut_px": [left, top, right, bottom]}
 
 
 def _shares(rng: np.random.Generator) -> NDArray[np.float64]:

@@ -174,6 +174,11 @@ def cropped(image: Image, page_map: PageMap, box_mm: warp.Box) -> tuple[Image, P
     right, bottom = (int(v) for v in np.clip(np.ceil(corners.max(axis=0)) + 1, 0, [width, height]))
     if right - left < 16 or bottom - top < 16:
         return image, page_map
+    return part(image, page_map, left, top, right, bottom)
+
+
+def part(image: Image, page_map: PageMap, left: int, top: int, right: int, bottom: int) -> tuple[Image, PageMap]:
+    """The pixels of a picture from ``left`` and ``top`` to before ``right`` and ``bottom``, and their map."""
     shift: Matrix = np.array([[1, 0, -left], [0, 1, -top], [0, 0, 1.0]])
     return np.ascontiguousarray(image[top:bottom, left:right]), page_map.after(shift)
 

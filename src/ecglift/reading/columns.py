@@ -137,7 +137,6 @@ def _fitted(
     support = 0
     for reach in (min(0.2 * pitch, 9.0), 2.0, 1.0):
         a, b, w = [], [], []
-        unseen = [True, True]
         for k in rows:
             for edges, is_end in ((views[k].starts, 0.0), (views[k].ends, 1.0)):
                 for column in range(n):
@@ -150,9 +149,9 @@ def _fitted(
                         a.append((1.0, float(column), is_end))
                         b.append(edge.x_mm)
                         w.append(edge.chance)
-                        unseen[0] &= column > 0 or is_end > 0
-                        unseen[1] &= column < n - 1 or is_end == 0
         support = len(a)
+        seen = {(column, is_end) for _, column, is_end in a}
+        unseen = (0.0, 0.0) not in seen, (n - 1.0, 1.0) not in seen
         # Weak ties to the first guess keep the fit determined where few edges are seen. An end that no row shows is
         # where the others say.
         ties = [_LOOSE if cut_off and support > len(rows) else _TIE for cut_off in unseen]
@@ -170,7 +169,7 @@ def _fitted(
             touching = np.array([(one[0], one[1] + one[2]) for one in a])
             x0, pitch = (float(v) for v in np.linalg.lstsq(touching * weight[:, None], b * weight, rcond=None)[0])
         width = pitch if n > 1 else width
-    return Columns(n, x0, pitch, width, support, (unseen[0], unseen[1]))
+    return Columns(n, x0, pitch, width, support, unseen)
 
 
 def nominal(columns: Columns, speed_mm_s: float) -> Columns:

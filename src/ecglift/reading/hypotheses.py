@@ -273,15 +273,15 @@ def _place_labels(view: RowView, extent: tuple[float, float], n_columns: int) ->
     out: dict[int, Label] = {}
     spare = 0.0
 
-    def away_mm(label: Label) -> float:
-        into = (label.panel_x_mm - x0) / width
-        return abs(into - round(into)) * width
-
-    # A spot somewhere in a long row outweighs no name where a panel begins.
-    for label in sorted(view.labels, key=lambda one: -one.chance * _near(away_mm(one))):
+    def place(label: Label) -> tuple[int, float]:
         # The network's guess of the panel's start is best near; the label's own place bounds it.
         column = round((label.panel_x_mm - x0) / width)
-        if not 0 <= column < n_columns or abs(label.panel_x_mm - x0 - column * width) > 0.42 * width or column in out:
+        return column, abs(label.panel_x_mm - x0 - column * width)
+
+    # A spot somewhere in a long row outweighs no name where a panel begins.
+    for label in sorted(view.labels, key=lambda one: -one.chance * _near(place(one)[1])):
+        column, away_mm = place(label)
+        if not 0 <= column < n_columns or away_mm > 0.42 * width or column in out:
             spare += label.chance
             continue
         out[column] = label

@@ -60,8 +60,8 @@ def placed(layout: Layout, reads: Sequence[RowRead], pulses: Sequence[Pulse] = (
     if (apart := _apart(layout, reads)) is not None:
         return apart
     rows = layout.rows()
-    widest = max(len(row) for row in rows)
-    x0, x1 = _extent([row for row in rows if len(row) == widest])
+    widest = _widest(rows)
+    x0, x1 = _extent(widest)
     thought = _whole_mm(x1 - x0, layout.speed_mm_s)
 
     def whole_mm(start: float, end: float) -> float | None:
@@ -77,7 +77,7 @@ def placed(layout: Layout, reads: Sequence[RowRead], pulses: Sequence[Pulse] = (
         some = [common_place(places, len(spans), _ALIKE_MM, _SOME) for places in (starts, ends)]
         if some[0] is not None and some[1] is not None and whole_mm(some[0], some[1]) is not None:
             start, end = some
-    if end is None and widest == 1 and len(starts) == len(spans) > 1 and np.ptp(starts) < _EXACT_MM:
+    if end is None and len(widest[0]) == 1 and len(starts) == len(spans) > 1 and np.ptp(starts) < _EXACT_MM:
         # The picture's edge cuts them off, each elsewhere.
         begin = float(np.mean(starts))
         return _moved(layout, together, begin - x0, x0, (x1 - begin) / (x1 - x0)) if begin < x1 else layout
@@ -125,6 +125,12 @@ def placed(layout: Layout, reads: Sequence[RowRead], pulses: Sequence[Pulse] = (
 def _gapped(row: tuple[Panel, ...]) -> bool:
     """Whether a row was thought to have gaps between its columns."""
     return any(b.x0_mm - a.x1_mm > _LENGTH_MM for a, b in pairwise(row))
+
+
+def _widest(rows: Sequence[tuple[Panel, ...]]) -> list[tuple[Panel, ...]]:
+    """The rows with the most columns."""
+    most = max(len(row) for row in rows)
+    return [row for row in rows if len(row) == most]
 
 
 def _extent(rows: Sequence[tuple[Panel, ...]]) -> tuple[float, float]:
@@ -204,9 +210,9 @@ def _in_line(
     others' or is not seen all the way to there, or where pulses stand in front of the columns. ``spans``: of every
     row's line, see :func:`line_span`."""
     rows = layout.rows()
-    widest = max(len(row) for row in rows)
-    x0, x1 = _extent([row for row in rows if len(row) == widest])
-    pulsed = widest > 1 and sum(_stands_before(pulse, x0) for pulse in pulses) >= _FEW
+    widest = _widest(rows)
+    x0, x1 = _extent(widest)
+    pulsed = len(widest[0]) > 1 and sum(_stands_before(pulse, x0) for pulse in pulses) >= _FEW
     changed: dict[Panel, Panel] = {}
     for row, (start, end), read in zip(rows, spans, reads, strict=True):
         first, last = row[0], row[-1]

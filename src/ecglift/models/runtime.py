@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 MODELS: Final = Path(__file__).parent
 """Holds one folder per network: ``model.onnx``, ``model.json`` (the card's values), ``README.md`` (the card)."""
 
+_MOST_THREADS: Final = 4
+"""More add little to networks of this size."""
+
 
 class ModelError(RuntimeError):
     """A network's folder is incomplete or unreadable: an installation gone wrong, never a matter of the page."""
@@ -49,7 +52,8 @@ class Model:
 
 
 def open_model(folder: Path) -> Model:
-    """The network in ``folder``, one session on one thread: a batch spreads its pages over the cores."""
+    """The network in ``folder``, one session on as many threads as OpenCV may use, four at most: the processes over
+    which a batch spreads its pages have one each, a page alone has them all."""
     for name in ("model.onnx", "model.json"):
         if not (folder / name).is_file():
             raise ModelError(f"{folder / name} is missing: model {folder.name!r} is not installed; reinstall ecglift")
@@ -58,12 +62,15 @@ def open_model(folder: Path) -> Model:
     except ValueError as error:
         raise ModelError(f"{folder / 'model.json'} is not readable as JSON ({error}); reinstall ecglift") from error
 
+    import cv2
     import onnxruntime
 
     onnxruntime.disable_telemetry_events()
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
+    options.intra_op_num_threads = min(cv2.getNumThreads(), _MOST_THREADS)
     options.inter_op_num_threads = 1
+    # Threads that wait for the next network awake would take the cores from what runs in between.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
     # A plan of all buffers for each size of picture takes a third more memory, and no less time.
     options.enable_mem_pattern = False

@@ -33,7 +33,7 @@ def add_workers(parser: argparse.ArgumentParser) -> None:
 
 def add_start(parser: argparse.ArgumentParser) -> None:
     """The option to go on from an earlier training."""
-    parser.add_argument("--start", type=Path, help="checkpoint.pt or model.onnx to go on from")
+    parser.add_argument("--start", type=Path, help="checkpoint.pt or the shipped ONNX file to go on from")
 
 
 def recipe_of(kind: type[Any], args: argparse.Namespace) -> Any:

@@ -88,7 +88,10 @@ def stored_weights(path: Path) -> dict[str, torch.Tensor]:
     import onnx
     from onnx import numpy_helper
 
-    return {t.name: torch.from_numpy(numpy_helper.to_array(t).copy()) for t in onnx.load(str(path)).graph.initializer}
+    stored = {t.name: numpy_helper.to_array(t) for t in onnx.load(str(path)).graph.initializer}
+    return {
+        name: torch.from_numpy(a.astype(np.float32 if a.dtype == np.float16 else a.dtype)) for name, a in stored.items()
+    }
 
 
 def load_weights(model: torch.nn.Module, path: Path) -> None:

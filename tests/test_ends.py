@@ -176,6 +176,15 @@ def test_columns_begin_behind_the_level_line_of_a_pulse(bump_mm: float) -> None:
         assert result.panels[1].start_s == pytest.approx(5.0, abs=0.02)
 
 
+def test_columns_begin_behind_a_pulse_and_its_level_line() -> None:
+    """A photo of a screen: the row was thought to begin within its pulse, which 4 mm of foot followed: -1 dB."""
+    thought = replace(layout(4.0, 64.9, columns=2), speed_mm_s=12.5)
+    pulses = [Pulse(4.7, 30.0 * r - 10.0, 2.5, 10.0, 0.9) for r in range(3)]
+    result = placed(thought, [read(4.0, 134.9)] * 3, pulses)
+    assert ends(result) == pytest.approx((10.0, 135.0), abs=0.2)
+    assert result.panels[1].start_s == pytest.approx(5.0, abs=0.02)
+
+
 def test_gaps_are_no_line_behind_a_pulse() -> None:
     """Three gaps of 1.9 mm had passed for 6 mm of a pulse's foot, and four columns of 2.5 s become shorter: 0 dB."""
     columns = replace(_gapped(4.8, 64.5, 62.5), speed_mm_s=25.0)

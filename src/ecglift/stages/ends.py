@@ -55,7 +55,7 @@ def placed(layout: Layout, reads: Sequence[RowRead], pulses: Sequence[Pulse] = (
     ``pulses``: the sheet's, to which the lines may be joined."""
     seen = [line_span(read) for read in reads]
     layout = _strips_alone(_touching(_in_line(layout, seen, reads, pulses), reads), seen)
-    if (behind := _behind_pulse(layout, pulses) or _behind_foot(layout, pulses, reads)) is not None:
+    if (behind := _behind_pulse(layout, pulses) or _behind_foot(layout, pulses, reads, seen)) is not None:
         return behind
     if (apart := _apart(layout, reads)) is not None:
         return apart
@@ -161,19 +161,30 @@ def _behind_pulse(layout: Layout, pulses: Sequence[Pulse]) -> Layout | None:
     return _moved(layout, together, pulse_mm, x0, 1 - pulse_mm / length)
 
 
-def _behind_foot(layout: Layout, pulses: Sequence[Pulse], reads: Sequence[RowRead]) -> Layout | None:
+def _behind_foot(
+    layout: Layout,
+    pulses: Sequence[Pulse],
+    reads: Sequence[RowRead],
+    seen: Sequence[tuple[float | None, float | None]],
+) -> Layout | None:
     """``layout`` beginning whole seconds before its end, where what it was thought to begin with is the level line
-    behind a pulse; None where it is not."""
+    behind a pulse, or such a pulse and that line; None where it is not. ``seen``: of every row's line, see
+    :func:`line_span`."""
     rows, speed = layout.rows(), layout.speed_mm_s
     if any(_gapped(row) for row in rows):
         return None  # the gaps, not a pulse, make the rows no whole seconds long
     x0, x1 = _extent(rows)
-    length = x1 - x0
-    rest = length % (_ROUND_S * speed)
-    behind = any(_stands_before(pulse, x0, _FAR_OFF_MM) for pulse in pulses)
-    if not behind or not _SHIFT_MM < rest < _FOOT_MM or rest == length or nominal_mm(length, speed) is not None:
+    if nominal_mm(x1 - x0, speed) is not None:
         return None
-    if np.mean([_level(read, x0 + _ALIKE_MM, x0 + rest - _ALIKE_MM) for read in reads]) < MOST_ROWS:
+    end = common_place([x for _, x in seen if x is not None], len(rows), _ALIKE_MM)
+    length = (end + _DRAWN_MM if end is not None and abs(end - x1) < _FAR_OFF_MM else x1) - x0
+    rest = length % (_ROUND_S * speed)
+    joined = [pulse.x_mm + pulse.width_mm / 2 for pulse in pulses if abs(pulse.x_mm - x0) < _SHIFT_MM]
+    behind = joined or any(_stands_before(pulse, x0, _FAR_OFF_MM) for pulse in pulses)
+    if not behind or not _SHIFT_MM < rest < _FOOT_MM or rest == length:
+        return None
+    foot = float(np.median(joined)) if joined else x0
+    if np.mean([_level(read, foot + _ALIKE_MM, x0 + rest - _ALIKE_MM) for read in reads]) < MOST_ROWS:
         return None
     together = _reaching(rows, x0, x1, _ALIKE_MM)
     changed: dict[Panel, Panel] = {}

@@ -69,5 +69,5 @@ def test_eight_bits_move_little_and_saturate_nowhere(weights: Path, tmp_path: Pa
 
 
 def test_too_few_strips_are_refused(weights: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="at least 16 strips"):
+    with pytest.raises(ValueError, match="at least 16 pictures"):
         quantize_trace(weights, _strips(12), tmp_path / "model.onnx")

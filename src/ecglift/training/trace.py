@@ -35,13 +35,12 @@ from ecglift.training.command import add_start, add_workers, parser_for, rate_at
 from ecglift.training.crops import CROP_PX, Crop, captured_crops, crowded, draw_crop, overprinted, varied
 from ecglift.training.export import export, has_bfloat16, load_weights
 from ecglift.training.network import TraceNetwork
-from ecglift.training.quantize import quantize_trace, store_halved
+from ecglift.training.quantize import MOST_MOVED, quantize_trace, store_halved
 from ecglift.training.signals import Signals
 
 _NEAR = torch.arange(-4, 6)
 _WINDOW = torch.arange(-40, 41)
 _SETTLING = 30  # batches
-_MOST_MOVED = 0.03  # part of the probability that 8 bits may put elsewhere; 0.009 for 0.6.0
 _SHELF = 1500  # crops kept by a worker for replay: 0.6 GB
 
 
@@ -301,7 +300,7 @@ def train(
     export(model, example, out / "weights.onnx")
     store_halved(out / "weights.onnx")
     moved = quantize_trace(out / "weights.onnx", (strip for rgb in strips for strip in rgb.numpy()), out / "model.onnx")
-    if moved > _MOST_MOVED:
+    if moved > MOST_MOVED:
         raise RuntimeError(f"{out / 'model.onnx'}: 8 bits move {100 * moved:.1f} % of the probability")
     summary = {
         "recipe": asdict(recipe),

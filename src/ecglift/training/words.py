@@ -3,7 +3,8 @@
     python -m ecglift.training.words --signals ../shared/data --out runs/words --minutes 15 --workers 1
 
 Pieces are drawn on the fly by worker processes; the learning rate follows the time budget.
-``--start`` takes a checkpoint (.pt) or the shipped ``model.onnx``.
+``--start`` takes a checkpoint (.pt) or the shipped ``weights.onnx``; ``model.onnx``, which reads pages, is the same in
+8-bit integers.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +29,12 @@ from ecglift.pixels import planes
 from ecglift.training.command import add_start, add_workers, parser_for, rate_at, recipe_of, signals_of, worker_rng
 from ecglift.training.export import has_bfloat16, load_weights, write_onnx
 from ecglift.training.network import conv
+from ecglift.training.quantize import MOST_MOVED, quantize_words, store_halved
 from ecglift.training.sheet_windows import draw_page
 from ecglift.training.signals import Signals
 from ecglift.training.word_crops import draw_word, places, revalued, with_numbers
+
+_CALIBRATING = 6  # batches
 
 Piece = tuple[NDArray[np.uint8], int]
 
@@ -116,7 +121,8 @@ def validate(model: nn.Module, pieces: list[Piece], device: str) -> dict[str, fl
 
 
 def train(signals: Signals, held_out: Signals, out: Path, recipe: Recipe, workers: int, start: Path | None) -> None:
-    """Train within ``recipe.minutes``, export ``out``/model.onnx and check it against torch."""
+    """Train within ``recipe.minutes``, export ``out``/weights.onnx, checked against torch, and ``out``/model.onnx, the
+    same in 8 bits, checked against that."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(recipe.seed)
     out.mkdir(parents=True, exist_ok=True)
@@ -137,7 +143,8 @@ def train(signals: Signals, held_out: Signals, out: Path, recipe: Recipe, worker
     rng = np.random.default_rng(80)
     held = [piece for _ in range(40) for piece in draw_pieces(rng, held_out, 16)]
     begun, step, last_check = time.monotonic(), 0, 0.0
-    for rgb, truth in loader:
+    stream = iter(loader)
+    for rgb, truth in stream:
         minutes = (time.monotonic() - begun) / 60
         done = minutes / recipe.minutes
         if done >= 1:
@@ -176,8 +183,19 @@ def train(signals: Signals, held_out: Signals, out: Path, recipe: Recipe, worker
             torch.save(average.module.state_dict(), out / "checkpoint.pt")
     torch.save(average.module.state_dict(), out / "checkpoint.pt")
     scores = validate(average.module, held, device)
-    export(average.module, np.stack([image for image, _ in held[:8]]), out / "model.onnx")
-    summary = {"recipe": asdict(recipe), "steps": step, "pieces": step * recipe.batch, "validation": scores}
+    export(average.module, np.stack([image for image, _ in held[:8]]), out / "weights.onnx")
+    store_halved(out / "weights.onnx")
+    images = (image for rgb, _ in islice(stream, _CALIBRATING) for image in rgb.numpy())
+    moved = quantize_words(out / "weights.onnx", images, out / "model.onnx")
+    if moved > MOST_MOVED:
+        raise RuntimeError(f"{out / 'model.onnx'}: 8 bits move {100 * moved:.1f} % of the probability")
+    summary = {
+        "recipe": asdict(recipe),
+        "steps": step,
+        "pieces": step * recipe.batch,
+        "validation": scores,
+        "moved_by_8_bits": round(moved, 4),
+    }
     (out / "training.json").write_text(json.dumps(summary, indent=2) + "\n")
     print(json.dumps(summary), flush=True)
 

@@ -176,10 +176,11 @@ def _behind_foot(
     x0, x1 = _extent(rows)
     if nominal_mm(x1 - x0, speed) is not None:
         return None
-    end = common_place([x for _, x in seen if x is not None], len(rows), _ALIKE_MM)
+    joined = [pulse.x_mm + pulse.width_mm / 2 for pulse in pulses if abs(pulse.x_mm - x0) < _SHIFT_MM]
+    # A layout that begins within a pulse was found by its looks, and may end as far off.
+    end = common_place([x for _, x in seen if x is not None], len(rows), _ALIKE_MM) if joined else None
     length = (end + _DRAWN_MM if end is not None and abs(end - x1) < _FAR_OFF_MM else x1) - x0
     rest = length % (_ROUND_S * speed)
-    joined = [pulse.x_mm + pulse.width_mm / 2 for pulse in pulses if abs(pulse.x_mm - x0) < _SHIFT_MM]
     behind = joined or any(_stands_before(pulse, x0, _FAR_OFF_MM) for pulse in pulses)
     if not behind or not _SHIFT_MM < rest < _FOOT_MM or rest == length:
         return None

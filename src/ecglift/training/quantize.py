@@ -107,30 +107,30 @@ def quantize(weights: Path, inputs: Sequence[dict[str, NDArray[Any]]], out: Path
 
 
 def quantize_checked(
-    weights: Path, pictures: Iterable[NDArray[np.uint8]], out: Path, kept: Sequence[str], answer: str, axis: int
+    weights: Path, pictures: Iterable[NDArray[np.uint8]], out: Path, kept: Sequence[str], answer: str
 ) -> float:
     """Write ``out`` from the network of ``weights`` as it reads ``pictures``, each (h, w, 3), all of one size; the part
     of the probability, 0 to 1, that lies elsewhere than by ``weights``, on the last of them.
 
-    ``answer``: its output of logits, whose classes or rows are along ``axis``; ``kept``: see :func:`quantize`.
+    ``answer``: its output of logits, whose classes or rows are along axis 1; ``kept``: see :func:`quantize`.
     """
     whole = [planes(np.stack(batch)) for batch in _batches(pictures, _AT_ONCE)]
     if len(whole) < 2:
         raise ValueError(f"at least {2 * _AT_ONCE} pictures are needed to measure on some and to check on others")
     *measured, checked = ({"rgb": batch} for batch in whole)
     quantize(weights, measured, out, kept)
-    before, after = (_chances(path, checked, answer, axis) for path in (weights, out))
-    return float(np.abs(after - before).sum(axis=axis).mean() / 2)
+    before, after = (_chances(path, checked, answer) for path in (weights, out))
+    return float(np.abs(after - before).sum(axis=1).mean() / 2)
 
 
 def quantize_trace(weights: Path, strips: Iterable[NDArray[np.uint8]], out: Path) -> float:
     """:func:`quantize_checked` for the trace network, as it reads ``strips`` (STRIP_PX, w, 3)."""
-    return quantize_checked(weights, strips, out, ("/line/", "/presence/"), "line", 1)
+    return quantize_checked(weights, strips, out, ("/line/", "/presence/"), "line")
 
 
 def quantize_words(weights: Path, pieces: Iterable[NDArray[np.uint8]], out: Path) -> float:
     """:func:`quantize_checked` for the word network, as it reads ``pieces`` (HEIGHT_PX, WIDTH_PX, 3)."""
-    return quantize_checked(weights, pieces, out, ("/head/",), "word", 1)
+    return quantize_checked(weights, pieces, out, ("/head/",), "word")
 
 
 def _batches(pictures: Iterable[NDArray[np.uint8]], size: int) -> Iterator[list[NDArray[np.uint8]]]:
@@ -139,14 +139,14 @@ def _batches(pictures: Iterable[NDArray[np.uint8]], size: int) -> Iterator[list[
         yield batch
 
 
-def _chances(path: Path, inputs: dict[str, NDArray[np.float32]], answer: str, axis: int) -> NDArray[np.float64]:
-    """Probabilities along ``axis`` of the network in ``path``."""
+def _chances(path: Path, inputs: dict[str, NDArray[np.float32]], answer: str) -> NDArray[np.float64]:
+    """Probabilities along axis 1 of the network in ``path``."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     logits = session.run([answer], inputs)[0].astype(float)
-    p = np.exp(logits - logits.max(axis=axis, keepdims=True))
-    return np.asarray(p / p.sum(axis=axis, keepdims=True))
+    p = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(p / p.sum(axis=1, keepdims=True))
 
 
 def main() -> None:

@@ -35,15 +35,6 @@ def test_sheet_shows_the_paper_at_its_own_scale(px_per_mm: float) -> None:
     assert np.sqrt(np.mean(np.square(error + 0.5))) < 1.5
 
 
-def test_a_draft_shows_the_same_less_exactly() -> None:
-    page_map = PageMap(np.array([[8.0, 0.4, 3.0], [-0.3, 8.0, 2.0], [1e-5, 2e-5, 1.0]]))
-    image = waves(page_map, (320, 480))
-    fine, draft = (
-        rectify(image, page_map, (5.0, 5.0, 45.0, 30.0), draft=draft).rgb.astype(float) for draft in (False, True)
-    )
-    assert 0 < np.abs(fine - draft).mean() < 0.5
-
-
 def test_what_the_picture_does_not_reach_is_white_and_unseen() -> None:
     image = np.full((80, 160, 3), 100, np.uint8)
     sheet = rectify(image, PageMap.scale(8.0, (-0.5, -0.5)), (-5.0, 0.0, 15.0, 10.0))

@@ -246,7 +246,7 @@ def _grid_from_print(settings: Settings, page: SourcePage) -> Grid | None:
     told = LayoutSettings(settings.layout, settings.speed_mm_s, settings.gain_mm_mv, as_measured=True)
 
     def read(page_map: PageMap, bounds: Box) -> Marks:
-        sheet = rectify(page.image, page_map, bounds, draft=True)
+        sheet = rectify(page.image, page_map, bounds)
         reading = find_layout(sheet, told)
         layout, turns = reading.layout, reading.quarter_turns
         named = sum(p.confidence > 0.5 for p in layout.panels) / len(layout.panels)

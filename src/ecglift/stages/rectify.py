@@ -20,15 +20,13 @@ def rectify(
     page_map: PageMap,
     bounds_mm: tuple[float, float, float, float],
     px_per_mm: float = SHEET_PX_PER_MM,
-    draft: bool = False,
 ) -> Sheet:
     """The flat sheet of ``bounds_mm`` (x0, y0, x1, y1) at ``px_per_mm``, from ``image`` (h, w, 3) uint8 under its
     ``page_map``.
 
     One Lanczos interpolation of the original pixels (8×8); where the image is finer than the sheet it is low-passed
-    first, so that nothing folds, and a cubic one (4×4) loses no more. ``draft``: always cubic, five times as fast, for
-    a sheet that is only looked at; traces read from it lose 0.1 dB. Pixels that the image does not reach are white and
-    not ``seen``."""
+    first, so that nothing folds, and a cubic one (4×4) loses no more. Pixels that the image does not reach are white
+    and not ``seen``."""
     x0, y0, x1, y1 = bounds_mm
     width, height = round((x1 - x0) * px_per_mm), round((y1 - y0) * px_per_mm)
     if width < 1 or height < 1:
@@ -44,7 +42,7 @@ def rectify(
     )
     middle = page_map.px_per_mm(np.array([(x0 + x1) / 2, (y0 + y1) / 2]))
     source = _low_passed(image, float(np.min(middle)) / px_per_mm)
-    how = cv2.INTER_LANCZOS4 if source is image and not draft else cv2.INTER_CUBIC
+    how = cv2.INTER_LANCZOS4 if source is image else cv2.INTER_CUBIC
     rgb = cv2.remap(source, px, None, how, borderMode=cv2.BORDER_REPLICATE)
     rgb[~seen] = 255
     return Sheet(rgb, seen, (x0, y0), px_per_mm)

@@ -14,7 +14,7 @@ from ecglift.models.strip import STRIP_PX  # noqa: E402
 from ecglift.pixels import planes  # noqa: E402
 from ecglift.training.export import export, load_weights  # noqa: E402
 from ecglift.training.network import TraceNetwork  # noqa: E402
-from ecglift.training.quantize import quantize_trace, store_halved  # noqa: E402
+from ecglift.training.quantize import quantize_checked, store_halved  # noqa: E402
 
 pytestmark = [pytest.mark.train, pytest.mark.filterwarnings("ignore")]  # the exporter's own deprecations
 
@@ -60,7 +60,7 @@ def test_half_precision_takes_less_place_and_goes_on_from_there(network, weights
 
 
 def test_eight_bits_move_little_and_saturate_nowhere(weights: Path, tmp_path: Path) -> None:
-    moved = quantize_trace(weights, _strips(24), tmp_path / "model.onnx")
+    moved = quantize_checked("trace", weights, _strips(24), tmp_path / "model.onnx")
     assert 0 < moved < 0.05
     stored = {t.name: onnx.numpy_helper.to_array(t) for t in onnx.load(str(tmp_path / "model.onnx")).graph.initializer}
     eights = [a for a in stored.values() if a.dtype == np.int8 and a.ndim == 4]
@@ -70,4 +70,4 @@ def test_eight_bits_move_little_and_saturate_nowhere(weights: Path, tmp_path: Pa
 
 def test_too_few_strips_are_refused(weights: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="at least 16 pictures"):
-        quantize_trace(weights, _strips(12), tmp_path / "model.onnx")
+        quantize_checked("trace", weights, _strips(12), tmp_path / "model.onnx")

@@ -18,12 +18,17 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from ecglift.pixels import planes
 from ecglift.training.signals import load_signals
 
 _OPERATORS: Final = ("Conv", "Relu", "MaxPool", "Resize", "Concat")
-MOST_MOVED: Final = 0.03
+_HEADS: Final = {"trace": (("/line/", "/presence/"), "line"), "words": (("/head/",), "word")}
+"""By network: the beginnings of the names of nodes that stay in single precision, since their answer is a sharp
+distribution; and the output of its logits, whose classes or rows are along axis 1."""
+
+_MOST_MOVED: Final = 0.03
 """The part of the probability that 8 bits may put elsewhere; it is 0.01 for trace 0.6.0, 0.005 for words 0.4.0."""
 
 _HALF_FROM: Final = 4096
@@ -63,7 +68,7 @@ def quantize(weights: Path, inputs: Sequence[dict[str, NDArray[Any]]], out: Path
     """Write ``out``, the network of ``weights`` with convolutions in 8 bits, weights by channel.
 
     ``inputs``: what it is given in use, all of one size; ``kept``: beginnings of the names of nodes that stay in single
-    precision, as the heads do, whose answer is a sharp distribution. Weights have 7 bits: sums of two products then fit
+    precision. Weights have 7 bits: sums of two products then fit
     into 16 bits, without which processors that have no VNNI would saturate, and pages would read differently there.
     """
     import onnx
@@ -106,14 +111,10 @@ def quantize(weights: Path, inputs: Sequence[dict[str, NDArray[Any]]], out: Path
             logging.disable(logging.NOTSET)
 
 
-def quantize_checked(
-    weights: Path, pictures: Iterable[NDArray[np.uint8]], out: Path, kept: Sequence[str], answer: str
-) -> float:
-    """Write ``out`` from the network of ``weights`` as it reads ``pictures``, each (h, w, 3), all of one size; the part
-    of the probability, 0 to 1, that lies elsewhere than by ``weights``, on the last of them.
-
-    ``answer``: its output of logits, whose classes or rows are along axis 1; ``kept``: see :func:`quantize`.
-    """
+def quantize_checked(network: str, weights: Path, pictures: Iterable[NDArray[np.uint8]], out: Path) -> float:
+    """Write ``out`` from the ``weights`` of the trace or word ``network`` as it reads ``pictures``, each (h, w, 3), all
+    of one size; the part of the probability, 0 to 1, that lies elsewhere than by ``weights``, on the last of them."""
+    kept, answer = _HEADS[network]
     whole = [planes(np.stack(batch)) for batch in _batches(pictures, _AT_ONCE)]
     if len(whole) < 2:
         raise ValueError(f"at least {2 * _AT_ONCE} pictures are needed to measure on some and to check on others")
@@ -123,14 +124,15 @@ def quantize_checked(
     return float(np.abs(after - before).sum(axis=1).mean() / 2)
 
 
-def quantize_trace(weights: Path, strips: Iterable[NDArray[np.uint8]], out: Path) -> float:
-    """:func:`quantize_checked` for the trace network, as it reads ``strips`` (STRIP_PX, w, 3)."""
-    return quantize_checked(weights, strips, out, ("/line/", "/presence/"), "line")
-
-
-def quantize_words(weights: Path, pieces: Iterable[NDArray[np.uint8]], out: Path) -> float:
-    """:func:`quantize_checked` for the word network, as it reads ``pieces`` (HEIGHT_PX, WIDTH_PX, 3)."""
-    return quantize_checked(weights, pieces, out, ("/head/",), "word")
+def finish(network: str, folder: Path, pictures: Iterable[NDArray[np.uint8]]) -> float:
+    """The end of a training: ``folder``/weights.onnx stored in half the place, and model.onnx made from it, see
+    :func:`quantize_checked`. RuntimeError where 8 bits move too much."""
+    weights, out = folder / "weights.onnx", folder / "model.onnx"
+    store_halved(weights)
+    moved = quantize_checked(network, weights, pictures, out)
+    if moved > _MOST_MOVED:
+        raise RuntimeError(f"{out}: 8 bits move {100 * moved:.1f} % of the probability")
+    return moved
 
 
 def _batches(pictures: Iterable[NDArray[np.uint8]], size: int) -> Iterator[list[NDArray[np.uint8]]]:
@@ -144,28 +146,24 @@ def _chances(path: Path, inputs: dict[str, NDArray[np.float32]], answer: str) ->
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    logits = session.run([answer], inputs)[0].astype(float)
-    p = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(p / p.sum(axis=1, keepdims=True))
+    return np.asarray(softmax(session.run([answer], inputs)[0].astype(float), axis=1))
 
 
 def main() -> None:
     from ecglift.training import trace, words
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("network", choices=("trace", "words"))
+    parser.add_argument("network", choices=tuple(_HEADS))
     parser.add_argument("--start", type=Path, required=True, help="the network's weights.onnx")
     parser.add_argument("--signals", type=Path, required=True, help="folder with signals.py")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     signals, out = load_signals(args.signals, "train"), args.out / "model.onnx"
-    if args.network == "trace":
-        crops = trace.Crops(signals, trace.Recipe())
-        moved = quantize_trace(args.start, (rgb for rgb, _ in islice(crops, _PICTURES)), out)
-    else:
-        pieces = words.Pieces(signals, words.Recipe())
-        moved = quantize_words(args.start, (rgb for rgb, _ in islice(pieces, _PICTURES)), out)
+    drawn: Iterable[tuple[NDArray[np.uint8], Any]] = (
+        trace.Crops(signals, trace.Recipe()) if args.network == "trace" else words.Pieces(signals, words.Recipe())
+    )
+    moved = quantize_checked(args.network, args.start, (rgb for rgb, _ in islice(drawn, _PICTURES)), out)
     print(f"{out}: {100 * moved:.2f} % of the probability lies elsewhere than by {args.start}")
 
 

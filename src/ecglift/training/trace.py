@@ -35,7 +35,7 @@ from ecglift.training.command import add_start, add_workers, parser_for, rate_at
 from ecglift.training.crops import CROP_PX, Crop, captured_crops, crowded, draw_crop, overprinted, varied
 from ecglift.training.export import export, has_bfloat16, load_weights
 from ecglift.training.network import TraceNetwork
-from ecglift.training.quantize import MOST_MOVED, quantize_trace, store_halved
+from ecglift.training.quantize import finish
 from ecglift.training.signals import Signals
 
 _NEAR = torch.arange(-4, 6)
@@ -298,10 +298,7 @@ def train(
     scores = validate(model, crops, device)
     example = np.stack([c.rgb for c in crops[:2]])
     export(model, example, out / "weights.onnx")
-    store_halved(out / "weights.onnx")
-    moved = quantize_trace(out / "weights.onnx", (strip for rgb in strips for strip in rgb.numpy()), out / "model.onnx")
-    if moved > MOST_MOVED:
-        raise RuntimeError(f"{out / 'model.onnx'}: 8 bits move {100 * moved:.1f} % of the probability")
+    moved = finish("trace", out, (strip for rgb in strips for strip in rgb.numpy()))
     summary = {
         "recipe": asdict(recipe),
         "steps": step,

@@ -29,7 +29,7 @@ from ecglift.pixels import planes
 from ecglift.training.command import add_start, add_workers, parser_for, rate_at, recipe_of, signals_of, worker_rng
 from ecglift.training.export import has_bfloat16, load_weights, write_onnx
 from ecglift.training.network import conv
-from ecglift.training.quantize import MOST_MOVED, quantize_words, store_halved
+from ecglift.training.quantize import finish
 from ecglift.training.sheet_windows import draw_page
 from ecglift.training.signals import Signals
 from ecglift.training.word_crops import draw_word, places, revalued, with_numbers
@@ -184,11 +184,7 @@ def train(signals: Signals, held_out: Signals, out: Path, recipe: Recipe, worker
     torch.save(average.module.state_dict(), out / "checkpoint.pt")
     scores = validate(average.module, held, device)
     export(average.module, np.stack([image for image, _ in held[:8]]), out / "weights.onnx")
-    store_halved(out / "weights.onnx")
-    images = (image for rgb, _ in islice(stream, _CALIBRATING) for image in rgb.numpy())
-    moved = quantize_words(out / "weights.onnx", images, out / "model.onnx")
-    if moved > MOST_MOVED:
-        raise RuntimeError(f"{out / 'model.onnx'}: 8 bits move {100 * moved:.1f} % of the probability")
+    moved = finish("words", out, (image for rgb, _ in islice(stream, _CALIBRATING) for image in rgb.numpy()))
     summary = {
         "recipe": asdict(recipe),
         "steps": step,

@@ -36,7 +36,9 @@ class Cells:
 
     ``across``, ``down``: (rows, columns, 12) complex, the 1st to 12th harmonic of the vertical and of the horizontal
     lines, phase 0 where a line stands on the cell's edge; ``coverage``: (rows, columns), part of the cell inside the
-    image; ``energy``: of either axis (rows, columns) the mean square of its lines; ``x_mm``, ``y_mm``: centres."""
+    image; ``energy``: of either axis (rows, columns) the mean square of its lines; ``x_mm``, ``y_mm``: centres;
+    ``lines``: (4, 5·rows, 5·columns) complex, the 1 mm lines in each square millimetre, phase 0 where one stands on its
+    edge: across and down in the waves, then in the ink; None where nobody looked so closely."""
 
     across: Spectrum
     down: Spectrum
@@ -44,6 +46,7 @@ class Cells:
     energy: tuple[Array, Array]
     x_mm: Array
     y_mm: Array
+    lines: NDArray[np.complex64] | None = None
 
     @property
     def axes(self) -> tuple[Spectrum, Spectrum]:
@@ -65,9 +68,10 @@ def _footprint(page_map: PageMap, region_px: Box) -> Box:
     return float(low[0]), float(low[1]), float(high[0]), float(high[1])
 
 
-def cut_cells(lines: Lines, page_map: PageMap, region_px: Box, with_ink: bool = False) -> Cells:
+def cut_cells(lines: Lines, page_map: PageMap, region_px: Box, finely: bool = False) -> Cells:
     """The cells of ``lines`` under ``page_map`` that cover the part ``region_px`` (x0, y0, x1, y1) of it;
-    ``with_ink``: the ink's harmonics follow the lines' own."""
+    ``finely``: the ink's harmonics, where there is one, follow the lines' own, and each square millimetre is looked
+    at."""
     x0, y0, x1, y1 = _footprint(page_map, region_px)
     columns, rows = round((x1 - x0) / CELL_MM), round((y1 - y0) / CELL_MM)
     step = CELL_MM / SAMPLES
@@ -92,8 +96,11 @@ def cut_cells(lines: Lines, page_map: PageMap, region_px: Box, with_ink: bool = 
         return np.asarray(np.square(blocks).mean((1, 3)), np.float64)
 
     spectra = [harmonics(across.mean(1))], [harmonics(down.mean(3).transpose(0, 2, 1))]
-    if with_ink and lines.ink is not None:
-        ink = blocks_of(lines.ink)
+    each_mm = None
+    if finely:
+        ink = np.zeros_like(across) if lines.ink is None else blocks_of(lines.ink)
+        each_mm = np.stack([_each_mm(across, 0), _each_mm(down, 1), _each_mm(ink, 0), _each_mm(ink, 1)])
+    if finely and lines.ink is not None:
         spectra[0].append(harmonics(ink.mean(1)))
         spectra[1].append(harmonics(ink.mean(3).transpose(0, 2, 1)))
     return Cells(
@@ -103,7 +110,18 @@ def cut_cells(lines: Lines, page_map: PageMap, region_px: Box, with_ink: bool = 
         (energy(across), energy(down)),
         np.asarray(x0 + CELL_MM * (np.arange(columns) + 0.5), np.float64),
         np.asarray(y0 + CELL_MM * (np.arange(rows) + 0.5), np.float64),
+        each_mm,
     )
+
+
+def _each_mm(blocks: NDArray[np.float32], axis: int) -> NDArray[np.complex64]:
+    """(5·rows, 5·columns) the harmonic of 1 mm lines across (``axis`` 0) or down (1) in each square millimetre of
+    ``blocks`` (rows, SAMPLES, columns, SAMPLES)."""
+    rows, columns = blocks.shape[0], blocks.shape[2]
+    per_mm = round(SAMPLES / CELL_MM)
+    each = blocks.reshape(rows * SAMPLES // per_mm, per_mm, columns * SAMPLES // per_mm, per_mm)
+    turn = (np.exp(-2j * np.pi * np.arange(per_mm) / per_mm) / per_mm).astype(np.complex64)
+    return np.asarray(each.mean(1) @ turn if axis == 0 else np.einsum("rjc,j->rc", each.mean(3), turn), np.complex64)
 
 
 def blurred(values: NDArray[Any], sigma: float) -> NDArray[Any]:

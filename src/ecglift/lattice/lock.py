@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecglift.geometry import PageMap, apply_homography, fit_homography
+from ecglift.lattice.bends import Bends, Follow, bends_of, followed
 from ecglift.lattice.cells import (
     CELL_MM,
     HARMONICS,
@@ -33,11 +34,8 @@ from ecglift.lattice.contrast import Lines
 from ecglift.lattice.fields import smooth_field
 from ecglift.lattice.flat import find_flat
 
-STIFFNESSES: Final = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0, 1e3, 1e4, 1e5, 1e6)
-"""Candidates for the smoothness of the page, from crumpled to rigid; held-out cells choose."""
-
-_SOFTEST: Final = 0.3
-"""A whole page is no softer than this: softer ones follow moiré, which neighbouring cells share as they share folds."""
+STIFFNESSES: Final = (0.3, 1.0, 10.0, 100.0, 1e4, 1e6)
+"""Candidates for the smoothness of a page that looks flat, from crumpled to rigid; held-out cells choose."""
 
 _ALIGNED: Final = 0.97
 """Part of the heavy lines that are where the map has them, above which nothing has slipped."""
@@ -51,28 +49,18 @@ _INK: Final = 0.3
 _RIGID: Final = 1.02
 """By how much a rigid flat page may miss the cells more than a field of half of them misses the others."""
 
-_AROUND_CELLS: Final = 4.0
-_SELDOM: Final = 0.3
-_OWN_CELLS: Final = 1.0
-_STRAY_MM: Final = 0.3
-_FOLDED: Final = 0.98
-"""A fold's neighbourhood is softer than the rest of its page. Each cell takes of every stiffness by how little that
-misses the held-out cells around, the first being their reach: one that misses them by the second more, in parts of the
-least error, takes part 1/e times, changing over the third from cell to cell. What misses a cell by more than the fourth
-is no fold. The last is what part of the whole page's held-out error may be left for that to be believed."""
-
 
 @dataclass(frozen=True)
 class Lock:
     """A map locked onto the grid, with what it rests on.
 
     ``page_map``: mm ↔ px of the lines' pictures; whole mm are lines and multiples of 5 the heavy ones. ``strength``:
-    (rows, columns) how much of the grid is seen in the cell, 1 as on the rest of the page; ``error_mm``: (rows,
-    columns, 2) what is left there; ``spread_mm``: (rows, columns, 2) half the difference of the maps from either half
-    of the cells; ``aligned``: (rows, columns) weight, 0 to 1, of the heavy lines being where the map has them;
-    ``coverage``, ``x_mm``, ``y_mm``: of the cells. ``clear``: by how much the heavy lines beat the next 1 mm lines;
-    ``heavy``, ``light``: (across, down) part of the energy of the heavy lines' and of the 1 mm lines' harmonics that is
-    the same in all cells, 0 to 1."""
+    (rows, columns) how much of the grid is seen in the cell, 1 as on the rest of the page; ``error_mm``, ``spread_mm``:
+    (rows, columns, 2) what is left there, and how far the map may be off; ``aligned``: (rows, columns) weight, 0 to 1,
+    of the heavy lines being where the map has them; ``coverage``, ``x_mm``, ``y_mm``: of the cells. ``clear``: by how
+    much the heavy lines beat the next 1 mm lines; ``heavy``, ``light``: (across, down) part of the energy of the heavy
+    lines' and of the 1 mm lines' harmonics that is the same in all cells, 0 to 1; ``bends``, ``plane``: of a sheet that
+    is not flat, what was seen of its bends, and the homography (mm → px) from which they are measured."""
 
     page_map: PageMap
     strength: Array
@@ -85,6 +73,8 @@ class Lock:
     clear: float
     heavy: tuple[float, float]
     light: tuple[float, float]
+    bends: Bends | None = None
+    plane: Array | None = None
 
     @property
     def alignment(self) -> float:
@@ -306,65 +296,21 @@ def _trusted(shift: Array, weight: Array) -> Array:
     return np.asarray(trusted / (float(np.mean(trusted[trusted > 0])) if (trusted > 0).any() else 1.0))
 
 
-@dataclass(frozen=True)
-class _Final:
-    """A smooth ``field`` of the cells (rows, columns); ``spread``: half the difference of the fields from either half
-    of them; ``loss``: weighted sum of squares by which one half misses the other."""
+def _held_out(bend: Array, trusted: Array, axis: int) -> tuple[float, Array]:
+    """By how much a smooth field of either half of the cells misses the other half, weighted sum of squares, at the
+    stiffness at which that is least; and half the difference of the two fields, (rows, columns).
 
-    field: Array
-    spread: Array
-    loss: float
-
-
-def _final_field(bend: Array, trusted: Array, axis: int) -> _Final:
-    """The smooth field of the cells' distances ``bend`` from a flat page.
-
-    Each half of the cells tells how stiff the other half's field should be, a scan's is nearly rigid; and how stiff it
-    should be in each part of the page.
+    ``bend``: (rows, columns) the cells' distances from a flat page; ``trusted``: their weights.
     """
     black, white = _halves(bend.shape, axis)
-    tried: list[_Tried] = []
+    tried: list[tuple[float, Array]] = []
     for stiffness in reversed(STIFFNESSES):
         a, b = smooth_field(bend, trusted * black, stiffness), smooth_field(bend, trusted * white, stiffness)
         missed = bend - np.where(black, b, a)
-        tried.append(_Tried(stiffness, float(np.sum(trusted * np.square(missed))), missed, np.abs(a - b) / 2))
-        if len(tried) > 2 and tried[-3].loss < tried[-2].loss < tried[-1].loss:
+        tried.append((float(np.sum(trusted * np.square(missed))), np.abs(a - b) / 2))
+        if len(tried) > 1 and tried[-2][0] < tried[-1][0]:
             break  # ever softer fields follow ever more of the noise
-    whole = [one for one in tried if one.stiffness >= _SOFTEST]
-    least = min(one.loss for one in whole)
-    # The stiffest that predicts the other half as well as the best does.
-    best = next(one for one in whole if one.loss <= 1.01 * least)
-    share = _shares(tried, trusted)
-
-    def mixed(values: list[Array]) -> Array:
-        return np.asarray((share * np.array(values)).sum(axis=0))
-
-    local = float(np.sum(trusted * np.square(mixed([one.missed for one in tried]))))
-    if local >= _FOLDED * least:
-        return _Final(smooth_field(bend, trusted, best.stiffness), best.spread, least)
-    fields = [smooth_field(bend, trusted, one.stiffness) for one in tried]
-    return _Final(mixed(fields), mixed([one.spread for one in tried]), local)
-
-
-@dataclass(frozen=True)
-class _Tried:
-    """A stiffness, by how much each half's field misses the other half's cells (rows, columns), the weighted sum of its
-    squares, and half the difference of the halves' fields."""
-
-    stiffness: float
-    loss: float
-    missed: Array
-    spread: Array
-
-
-def _shares(tried: list[_Tried], trusted: Array) -> Array:
-    """(n, rows, columns) what part each stiffness has in a cell, 1 together."""
-    around = blurred(trusted, _AROUND_CELLS) + 1e-3
-    errors = [trusted * np.square(np.clip(one.missed, -_STRAY_MM, _STRAY_MM)) for one in tried]
-    loss = np.array([blurred(error, _AROUND_CELLS) / around for error in errors]) + 1e-12
-    share = np.exp(-(loss / loss.min(axis=0) - 1) / _SELDOM)
-    share = np.array([blurred(one, _OWN_CELLS) for one in share])
-    return np.asarray(share / share.sum(axis=0))
+    return min(tried, key=lambda one: one[0])
 
 
 def _coherence(harmonics: Spectrum, trust: Array) -> tuple[float, float]:
@@ -377,9 +323,9 @@ def _coherence(harmonics: Spectrum, trust: Array) -> tuple[float, float]:
     )
 
 
-def _finished(lines: Lines, page_map: PageMap, region_px: Box, heavy: float) -> Lock:
+def _finished(lines: Lines, page_map: PageMap, region_px: Box, heavy: float, follow: Follow) -> Lock:
     """The last correction, cell by cell, with what is known about its errors."""
-    cells = cut_cells(lines, page_map, region_px, with_ink=True)
+    cells = cut_cells(lines, page_map, region_px, finely=True)
     found = _measured(cells, len(ORDER), 0.0)
     weights = [np.square(_trust(f.strength, cells.coverage)) for f in found]
     # What is made smooth is the way from a flat page to here, not the last step: the steps before were less stiff.
@@ -389,16 +335,18 @@ def _finished(lines: Lines, page_map: PageMap, region_px: Box, heavy: float) -> 
     back = np.asarray(np.linalg.inv(plane), np.float64)
     bend = apply_homography(back, px) - centres + off
     flat = find_flat(centres - off, px, plane, trusted, lines.shape)
+    bends, bent = None, None
     if flat is not None:
         bend = bend - flat.lines
-    finals = [_final_field(bend[..., k], trusted[k], k) for k in (0, 1)]
-    bent = np.stack([final.field for final in finals], -1)
-    if flat is not None:
+        losses, spreads = zip(*(_held_out(bend[..., k], trusted[k], k) for k in (0, 1)), strict=True)
         rigid = apply_homography(back, flat.camera.to_px(centres)) - centres
         loss = float(np.sum(trusted * np.square(np.moveaxis(bend - rigid, -1, 0))))
         # A sheet that is not quite flat is better followed cell by cell, unless the cells' own lines are off.
-        if flat.rastered or loss < _RIGID * sum(final.loss for final in finals):
-            bent = rigid
+        if flat.rastered or loss < _RIGID * sum(losses):
+            bent, spread = rigid, np.stack(spreads, -1)
+    if bent is None:
+        bends = bends_of(cells, bend, off, trusted, np.stack([f.strength for f in found]))
+        bent, spread = follow(bends)
     smooth = PageMap(
         plane,
         (float(cells.x_mm[0]), float(cells.y_mm[0])),
@@ -417,7 +365,7 @@ def _finished(lines: Lines, page_map: PageMap, region_px: Box, heavy: float) -> 
         _settled(smooth, centres, trust),
         strength,
         error,
-        np.stack([final.spread for final in finals], -1),
+        spread,
         aligned,
         cells.coverage,
         cells.x_mm,
@@ -425,20 +373,23 @@ def _finished(lines: Lines, page_map: PageMap, region_px: Box, heavy: float) -> 
         heavy,
         (across[0], down[0]),
         (across[1], down[1]),
+        bends,
+        plane,
     )
 
 
-def lock(lines: Lines, page_map: PageMap, region_px: Box) -> Lock:
+def lock(lines: Lines, page_map: PageMap, region_px: Box, follow: Follow = followed) -> Lock:
     """The exact map of the grid of ``lines`` from one that is right to a few per cent in scale and unknown in
     place.
 
-    ``region_px``: x0, y0, x1, y1 of the part in which the grid's comb was seen.
+    ``region_px``: x0, y0, x1, y1 of the part in which the grid's comb was seen; ``follow``: says how a sheet that is
+    not flat is bent.
     """
     best: Lock | None = None
     # Grown from its clearest part, which follows folds; else by the heavy lines and once more from there, where the
     # first map was too far off to be followed; the two other ways are for hard pages.
     for way in (_spread_out, _by_heavy_twice, _by_light_twice, _by_heavy):
-        found = _from(lines, way(lines, page_map, region_px), region_px)
+        found = _from(lines, way(lines, page_map, region_px), region_px, follow)
         if best is None or found.merit > best.merit:
             best = found
         # Photos and screens with fainter lines lock no better the other ways; what has slipped aligns far worse.
@@ -452,7 +403,10 @@ def lock(lines: Lines, page_map: PageMap, region_px: Box) -> Lock:
         trust = np.clip(best.strength, 0, 1) * (best.coverage > 0.6) * (blurred(best.aligned, 0.8) > 0.3)
         centres = np.stack(np.meshgrid(best.x_mm, best.y_mm), -1)
         found = _from(
-            lines, _acquired(lines, _settled(best.page_map, centres, trust), region_px, True, 0.8, 0.1), region_px
+            lines,
+            _acquired(lines, _settled(best.page_map, centres, trust), region_px, True, 0.8, 0.1),
+            region_px,
+            follow,
         )
         if found.merit <= best.merit:
             break
@@ -460,8 +414,8 @@ def lock(lines: Lines, page_map: PageMap, region_px: Box) -> Lock:
     return best
 
 
-def _from(lines: Lines, page_map: PageMap, region_px: Box) -> Lock:
+def _from(lines: Lines, page_map: PageMap, region_px: Box, follow: Follow) -> Lock:
     """The lock from a map that is right to half a millimetre."""
     page_map, clear = _refined(lines, page_map, region_px, 5, 1.2, 1.0)
     page_map, again = _refined(lines, page_map, region_px, 10, 1.0, 0.3)
-    return _finished(lines, page_map, region_px, max(clear, again))
+    return _finished(lines, page_map, region_px, max(clear, again), follow)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecglift.geometry import PageMap
+from ecglift.lattice.bends import Bends, Follow, followed
 from ecglift.lattice.contrast import WORKING_PIXELS, Lines
 from ecglift.lattice.lock import Lock, lock
 from ecglift.lattice.offset import line_offset
@@ -130,7 +131,7 @@ def _seen_by(
     found = find_lattice(seen_px, WORKING_PIXELS, angle, sight.see)
     if found is None or found.score < sight.score:
         return None
-    locked = lock(found.lines, found.page_map, found.region_px)
+    locked = lock(found.lines, found.page_map, found.region_px, sight.follow)
     seen = _grid_cells(locked)
     confidence = _confidence(locked, sight)
     if seen.sum() < 12 or confidence < sight.confidence:
@@ -172,20 +173,33 @@ def by_network(picture: NDArray[np.uint8], size: tuple[int, int]) -> Lines:
     return Lines(waves[0] + waves[1], waves[2] + waves[3], _NOISE, ink)
 
 
+def bent_by_network(bends: Bends) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """How far the cells of a sheet that is not flat are from a flat one, as the bend network says, and how far that may
+    be off."""
+    from ecglift.models import bend
+    from ecglift.models.runtime import load
+
+    return bend.followed(load("bend"), bends)
+
+
 @dataclass(frozen=True)
 class _Sight:
-    """A way of seeing lines, and what its locks are worth. ``score``: comb contrast of the weakest grids that were read
-    right; ``dim``, ``clear``: coherence of the 1 mm lines at which a lock is worthless and certain; ``confidence``:
-    below which it is not used."""
+    """A way of seeing lines, and what its locks are worth. ``follow``: how what it sees of a bent sheet is followed;
+    ``score``: comb contrast of the weakest grids that were read right; ``dim``, ``clear``: coherence of the 1 mm lines
+    at which a lock is worthless and certain; ``confidence``: below which it is not used."""
 
     see: See
+    follow: Follow
     score: float
     dim: float
     clear: float
     confidence: float
 
 
-_SIGHTS: Final = (_Sight(by_network, 0.4, 0.15, 0.5, 0.2), _Sight(by_ink, 4.0, 0.3, 0.8, 0.5))
+_SIGHTS: Final = (
+    _Sight(by_network, bent_by_network, 0.4, 0.15, 0.5, 0.2),
+    _Sight(by_ink, followed, 4.0, 0.3, 0.8, 0.5),
+)
 """The network's waves, which stay below a score of 0.2 on pages without a grid; then all ink, for sheets that are
 turned by nearly 45°, where the network does not know left to right from top to bottom. Of what ink finds on pages on
 which the network has seen nothing, most is lines of text, a texture or moiré."""

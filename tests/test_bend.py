@@ -1,0 +1,110 @@
+"""How a bent sheet is followed: what is seen of its lines, and what the network makes of it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ecglift.geometry import PageMap
+from ecglift.lattice.bends import Bends, bends_of, followed
+from ecglift.lattice.cells import Cells, cut_cells
+from ecglift.lattice.contrast import Lines
+from ecglift.models import bend
+from ecglift.models.runtime import load
+
+SHAPE = (420, 720)
+PX_PER_MM = 6.0
+
+
+def waves(off_mm: float) -> Lines:
+    """Lines (cosines) that stand ``off_mm`` beyond whole millimetres, across and down."""
+    y, x = (values / PX_PER_MM - off_mm for values in np.indices(SHAPE).astype(float))
+    across, down = (np.cos(2 * np.pi * values).astype(np.float32) for values in (x, y))
+    return Lines(across, down, ink=across + down)
+
+
+def cells_of(lines: Lines) -> Cells:
+    return cut_cells(lines, PageMap.scale(PX_PER_MM), (0, 0, SHAPE[1], SHAPE[0]), finely=True)
+
+
+def inside(values: np.ndarray) -> np.ndarray:
+    """Without the outermost cells, which the picture does not fill."""
+    return values[..., 10:-10, 10:-10]
+
+
+@pytest.mark.parametrize("off_mm", [0.0, 0.12, -0.2])
+def test_single_lines_are_seen_where_they_are(off_mm: float) -> None:
+    lines = cells_of(waves(off_mm)).lines
+    assert lines is not None
+    assert lines.shape[0] == 4
+    assert inside(np.angle(lines)) == pytest.approx(-2 * np.pi * off_mm, abs=0.05)
+
+
+def test_what_the_smooth_field_knows_is_taken_off() -> None:
+    cells = cells_of(waves(0.15))
+    shape = cells.coverage.shape
+    bent, ones = np.full((*shape, 2), 0.15), np.ones((2, *shape))
+    bends = bends_of(cells, bent, bent, ones, ones)
+    assert np.abs(inside(np.angle(bends.lines))).max() < 0.05
+    assert bends.base == pytest.approx(0.15)
+    assert np.abs(bends.left).max() < 1e-6
+    assert followed(bends)[0] is bends.base
+
+
+def test_cells_that_were_not_cut_finely_are_refused() -> None:
+    cells = cut_cells(waves(0.0), PageMap.scale(PX_PER_MM), (0, 0, SHAPE[1], SHAPE[0]))
+    none = np.zeros((*cells.coverage.shape, 2))
+    with pytest.raises(ValueError, match="finely"):
+        bends_of(cells, none, none, np.ones((2, *cells.coverage.shape)), np.ones((2, *cells.coverage.shape)))
+
+
+def folded(size: int = 24, noise: float = 0.0) -> tuple[Bends, np.ndarray]:
+    """What is seen of a sheet with a fold across it, and how far its cells are from a flat one: the smooth field cuts
+    the fold short, each line shows it."""
+    x = np.arange(size * bend.EACH) / bend.EACH + 0.1
+    fold = 0.12 * np.maximum(0, 1 - np.abs(x - size / 2) / 1.5)
+    rng = np.random.default_rng(0)
+    lines = np.zeros((4, x.size, x.size), np.complex64)
+    for k, off in enumerate((fold[None, :] + 0 * x[:, None], 0 * x[None, :] + 0 * x[:, None]) * 2):
+        lines[k] = 0.5 * np.exp(-2j * np.pi * off) + noise * (
+            rng.normal(size=off.shape) + 1j * rng.normal(size=off.shape)
+        )
+    cells = fold.reshape(size, bend.EACH).mean(1)
+    left = np.zeros((size, size, 2))
+    left[..., 0] = cells
+    ones = np.ones((2, size, size))
+    true = np.zeros((size, size, 2))
+    true[..., 0] = np.interp(np.arange(size) + 0.5, x, fold)
+    return Bends(np.zeros((size, size, 2)), left, ones, ones, np.ones((size, size)), lines), true
+
+
+def test_a_fold_is_followed() -> None:
+    bends, true = folded(noise=0.2)
+    field, spread = bend.followed(load("bend"), bends)
+    error = field - true
+    middle = np.s_[4:-4, 4:-4]
+    assert np.sqrt(np.mean(np.square(error[middle]))) < 0.4 * np.sqrt(np.mean(np.square(true[middle])))
+    assert spread.shape == true.shape
+    assert (spread > 0).all()
+
+
+def test_where_no_grid_is_seen_the_smooth_field_stays() -> None:
+    bends, _ = folded()
+    trust = bends.trust.copy()
+    trust[:, :, 12:] = 0
+    field, _ = bend.followed(load("bend"), Bends(bends.base, bends.left, trust, trust, bends.coverage, bends.lines))
+    assert np.array_equal(field[:, 18:], bends.base[:, 18:])
+    assert not np.array_equal(field[:, :10], bends.base[:, :10])
+
+
+def test_channels_are_of_unit_size_and_have_their_place() -> None:
+    bends, _ = folded()
+    lines = bend.line_features(bends)
+    assert lines.shape == (bend.LINES, 120, 120)
+    assert np.sqrt(np.mean(np.square(lines[0]) + np.square(lines[1]))) == pytest.approx(1.0, abs=0.01)
+    cells = bend.cell_features(bends.base, bends.left, bends.trust, bends.strength, bends.coverage)
+    seen = bend.joined(lines, cells)
+    assert seen.shape == (bend.CHANNELS, 24, 24)
+    # The square millimetre in row 2 and column 3 of the cell in row 5 and column 7.
+    assert seen[bend.EACH * 2 + 3, 5, 7] == lines[0, 5 * bend.EACH + 2, 7 * bend.EACH + 3]
+    assert np.array_equal(seen[-bend.CELLS :], cells)

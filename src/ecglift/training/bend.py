@@ -21,7 +21,21 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ecglift.geometry import apply_homography
-from ecglift.models.bend import CELLS, EACH, LINES, UNIT_MM, cell_features, joined, known, line_features
+from ecglift.models.bend import (
+    CELLS,
+    EACH,
+    LINES,
+    UNIT_MM,
+    Features,
+    cell_features,
+    joined,
+    known,
+    line_features,
+    mirrored,
+    mirrored_answer,
+    transposed,
+    transposed_answer,
+)
 from ecglift.press.capture import KINDS, CaptureSettings, capture
 from ecglift.press.compose import compose
 from ecglift.press.style import competition_style, random_style
@@ -53,8 +67,8 @@ _HELD = 12
 @dataclass(frozen=True)
 class Recipe:
     """How to train. ``competition``: share of pages in the competition's layout; ``tiny``: errors below it, in
-    tenths of a millimetre, count squared, above it linear; ``width``: channels, a multiple of 32; ``least_steps``: to make, however long
-    they take."""
+    tenths of a millimetre, count squared, above it linear; ``width``: channels, a multiple of 32; ``least_steps``: to
+    make, however long they take."""
 
     pages_minutes: float = 30.0
     minutes: float = 15.0
@@ -123,37 +137,10 @@ class Sheet:
             true=self.true[rows, columns],
         )
 
-    def mirrored(self) -> Sheet:
-        """Left to right: what was off to the right is off to the left."""
-        signs = np.array([-1, 1], np.float32)
-        lines = self.lines[..., ::-1].copy()
-        lines[[1, 5]] *= -1
-        return Sheet(
-            lines=lines,
-            base=self.base[:, ::-1] * signs,
-            left=self.left[:, ::-1] * signs,
-            trust=self.trust[..., ::-1],
-            strength=self.strength[..., ::-1],
-            coverage=self.coverage[:, ::-1],
-            true=self.true[:, ::-1] * signs,
-        )
-
-    def transposed(self) -> Sheet:
-        """Across for down."""
-        return Sheet(
-            lines=self.lines.transpose(0, 2, 1)[[2, 3, 0, 1, 6, 7, 4, 5]],
-            base=self.base.transpose(1, 0, 2)[..., ::-1],
-            left=self.left.transpose(1, 0, 2)[..., ::-1],
-            trust=self.trust.transpose(0, 2, 1)[::-1],
-            strength=self.strength.transpose(0, 2, 1)[::-1],
-            coverage=self.coverage.T,
-            true=self.true.transpose(1, 0, 2)[..., ::-1],
-        )
-
-    def seen(self) -> NDArray[np.float32]:
-        """(CHANNELS, rows, columns) what the network is shown."""
+    def features(self) -> Features:
+        """What the network is shown, of lines and of cells."""
         cells = cell_features(self.base, self.left, self.trust, self.strength, self.coverage)
-        return joined(self.lines.astype(np.float32) / np.float32(_PER_UNIT), cells)
+        return self.lines.astype(np.float32) / np.float32(_PER_UNIT), cells
 
     def wanted(self) -> NDArray[np.float32]:
         """(2, rows, columns) the corrections it should answer, in its own unit, NaN where nobody can tell."""
@@ -256,13 +243,11 @@ def piece(rng: np.random.Generator, sheet: Sheet) -> tuple[NDArray[np.float32], 
         int(np.clip(middle[k] - rng.integers(_CROP), 0, max(size - _CROP, 0))) for k, size in enumerate((rows, columns))
     )
     part = sheet.crop(row, column, _CROP)
-    if rng.random() < 0.5:
-        part = part.mirrored()
-    if rng.random() < 0.5:
-        part = part.transposed()
-    if rng.random() < 0.5:
-        part = part.mirrored()
-    seen, wanted = part.seen(), part.wanted()
+    features, wanted = part.features(), part.wanted()
+    for turn, answer in ((mirrored, mirrored_answer), (transposed, transposed_answer), (mirrored, mirrored_answer)):
+        if rng.random() < 0.5:
+            features, wanted = turn(features), answer(wanted)
+    seen = joined(*features)
     pad = [(0, 0), *((0, _CROP - size) for size in seen.shape[1:])]
     return np.pad(seen, pad), np.pad(wanted, pad, constant_values=np.nan)
 
@@ -324,7 +309,7 @@ def train(sheets: list[Sheet], out: Path, recipe: Recipe, start: Path | None = N
     model.eval()
     scores = {"steps": float(step), "sheets": float(len(kept)), **validate(model, held)}
     torch.save(model.state_dict(), out / "checkpoint.pt")
-    export(model, kept[0].seen()[None], out / "model.onnx")
+    export(model, joined(*kept[0].features())[None], out / "model.onnx")
     summary = {"recipe": asdict(recipe), "validation": scores}
     (out / "training.json").write_text(json.dumps(summary, indent=2) + "\n")
     print(json.dumps(summary), flush=True)
@@ -338,7 +323,7 @@ def validate(model: nn.Module, sheets: list[Sheet]) -> dict[str, float]:
     with torch.no_grad():
         for sheet in sheets:
             wanted = sheet.wanted()
-            answer = model(torch.from_numpy(sheet.seen()[None]))[0].float().numpy()
+            answer = model(torch.from_numpy(joined(*sheet.features())[None]))[0].float().numpy()
             there = np.isfinite(wanted)
             before.append(float(np.sqrt(np.mean(np.square(wanted[there])))) * UNIT_MM)
             after.append(float(np.sqrt(np.mean(np.square((answer[:2] - wanted)[there])))) * UNIT_MM)

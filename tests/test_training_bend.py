@@ -19,6 +19,7 @@ from ecglift.training.bend import (  # noqa: E402
     export,
     page_sheet,
     piece,
+    stored,
     train,
 )
 from ecglift.training.signals import Signals  # noqa: E402
@@ -89,10 +90,19 @@ def test_loss_is_smallest_at_the_truth_and_its_scale() -> None:
     assert loss(0.0, 0.5)[1] < min(loss(0.0, 0.25)[1], loss(0.0, 1.0)[1])
 
 
+def test_the_same_sheets_are_held_out_when_more_are_added(tmp_path: Path) -> None:
+    for name in ("0-24", "0-25", "1-36", "1-47"):
+        np.savez(tmp_path / f"{name}.npz", **vars(_sheet(int(name[2:]))))
+    sheets, held = stored(tmp_path)
+    assert (len(sheets), len(held)) == (2, 2)
+    np.savez(tmp_path / "0-23.npz", **vars(_sheet(23)))
+    assert [np.array_equal(a.left, b.left) for a, b in zip(stored(tmp_path)[1], held, strict=True)] == [True, True]
+
+
 @pytest.mark.filterwarnings("ignore")  # the exporter's own deprecations
 def test_a_little_training_learns_folds(tmp_path: Path) -> None:
     recipe = Recipe(minutes=0.25, batch=4, width=32, least_steps=50)
-    scores = train([_sheet(seed) for seed in range(14)], tmp_path, recipe)
+    scores = train([_sheet(seed) for seed in range(12)], [_sheet(20), _sheet(21)], tmp_path, recipe)
     assert scores["after_mm"] < 0.8 * scores["before_mm"]
     assert (tmp_path / "model.onnx").stat().st_size > 50_000
 

@@ -223,13 +223,14 @@ def collect(recipe: Recipe, folder_of_signals: Path | None, folder: Path, worker
         return sum(pool.map(_work, jobs))
 
 
-def stored(folder: Path) -> list[Sheet]:
-    """The sheets in ``folder``."""
-    sheets = []
+def stored(folder: Path) -> tuple[list[Sheet], list[Sheet]]:
+    """The sheets in ``folder``, to train on and held out: the same ones whenever more have been added."""
+    parts: tuple[list[Sheet], list[Sheet]] = ([], [])
     for path in sorted(folder.glob("*.npz")):
         with np.load(path) as arrays:
-            sheets.append(Sheet(**{name: arrays[name] for name in arrays.files}))
-    return sheets
+            sheet = Sheet(**{name: arrays[name] for name in arrays.files})
+        parts[int(path.stem.split("-")[-1]) % _HELD == 0].append(sheet)
+    return parts
 
 
 def piece(rng: np.random.Generator, sheet: Sheet) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -271,12 +272,13 @@ def bend_loss(answer: Tensor, wanted: Tensor, tiny: float) -> tuple[Tensor, Tens
     return correction, (log_scale + left.detach()[there].abs() * torch.exp(-log_scale)).mean()
 
 
-def train(sheets: list[Sheet], out: Path, recipe: Recipe, start: Path | None = None) -> dict[str, float]:
-    """Train within ``recipe.minutes``, from the network in ``start`` on if there is one, export ``out``/model.onnx and
-    check it; errors on held-out sheets before and after."""
+def train(
+    sheets: list[Sheet], held: list[Sheet], out: Path, recipe: Recipe, start: Path | None = None
+) -> dict[str, float]:
+    """Train on ``sheets`` within ``recipe.minutes``, from the network in ``start`` on if there is one, export
+    ``out``/model.onnx and check it; errors on the ``held`` out sheets before and after."""
     torch.manual_seed(recipe.seed)
     rng = np.random.default_rng(recipe.seed)
-    held, kept = sheets[::_HELD], [sheet for k, sheet in enumerate(sheets) if k % _HELD]
     model = BendNetwork(recipe.width).to(memory_format=torch.channels_last)
     if start is not None:
         load_weights(model, start)
@@ -287,7 +289,7 @@ def train(sheets: list[Sheet], out: Path, recipe: Recipe, start: Path | None = N
     while (done := min((time.monotonic() - begun) / 60 / recipe.minutes, step / recipe.least_steps)) < 1:
         for group in optimizer.param_groups:
             group["lr"] = rate_at(done, recipe.rate, recipe.warmup)
-        pieces = [piece(rng, kept[int(k)]) for k in rng.integers(len(kept), size=recipe.batch)]
+        pieces = [piece(rng, sheets[int(k)]) for k in rng.integers(len(sheets), size=recipe.batch)]
         seen, wanted = (torch.from_numpy(np.stack(part)) for part in zip(*pieces, strict=True))
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=quick):
             answer = model(seen.to(memory_format=torch.channels_last))
@@ -307,9 +309,9 @@ def train(sheets: list[Sheet], out: Path, recipe: Recipe, start: Path | None = N
             print(json.dumps({"step": step, "correction": correction.item(), "scale": likelihood.item()}), flush=True)
     model.load_state_dict(average)
     model.eval()
-    scores = {"steps": float(step), "sheets": float(len(kept)), **validate(model, held)}
+    scores = {"steps": float(step), "sheets": float(len(sheets)), **validate(model, held)}
     torch.save(model.state_dict(), out / "checkpoint.pt")
-    export(model, joined(*kept[0].features())[None], out / "model.onnx")
+    export(model, joined(*sheets[0].features())[None], out / "model.onnx")
     summary = {"recipe": asdict(recipe), "validation": scores}
     (out / "training.json").write_text(json.dumps(summary, indent=2) + "\n")
     print(json.dumps(summary), flush=True)
@@ -352,7 +354,7 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     if recipe.pages_minutes > 0:
         print(json.dumps({"sheets": collect(recipe, args.signals, args.out / "sheets", args.workers)}), flush=True)
-    train(stored(args.out / "sheets"), args.out, recipe, args.start)
+    train(*stored(args.out / "sheets"), args.out, recipe, args.start)
 
 
 if __name__ == "__main__":

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ecglift.lattice.cells import CELL_MM, Array, Cells
 from ecglift.lattice.fields import smooth_field
 
-_STIFFNESS = 1.0
+_STIFFNESS: Final = 1.0
 """Of the field from which what is left is asked: soft enough to follow a curl, too stiff for a fold."""
 
 
@@ -51,16 +53,14 @@ def bends_of(cells: Cells, bend: Array, shift: Array, trust: Array, strength: Ar
     base = np.stack([smooth_field(bend[..., k], trust[k], _STIFFNESS) for k in (0, 1)], -1)
     known = bend - shift - base
     turned = [
-        lines * np.exp(-2j * np.pi * _each_mm(known[..., k % 2])).astype(np.complex64)
+        lines * np.exp(-2j * np.pi * _at_each_mm(known[..., k % 2])).astype(np.complex64)
         for k, lines in enumerate(cells.lines)
     ]
     return Bends(base, bend - base, trust, strength, cells.coverage, np.stack(turned))
 
 
-def _each_mm(field: Array) -> NDArray[np.float32]:
+def _at_each_mm(field: Array) -> NDArray[np.float32]:
     """A field of cells (rows, columns) at the middle of each square millimetre."""
-    import cv2
-
     rows, columns = field.shape
     each = round(CELL_MM)
     size = (columns * each, rows * each)

@@ -9,10 +9,11 @@ in ``--out`` and used again by the next call. ``--start`` goes on from the shipp
 from __future__ import annotations
 
 import json
-import multiprocessing
 import time
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,9 +40,10 @@ from ecglift.models.bend import (
 from ecglift.press.capture import KINDS, CaptureSettings, capture
 from ecglift.press.compose import compose
 from ecglift.press.style import competition_style, random_style
+from ecglift.training.collecting import collect
 from ecglift.training.command import add_start, add_workers, parser_for, rate_at, recipe_of
 from ecglift.training.export import has_bfloat16, load_weights, write_checked
-from ecglift.training.signals import Signals, load_signals
+from ecglift.training.signals import Signals
 
 _KINDS = {"photo": 12.0, "damaged": 12.0, "stained": 8.0}
 """How often a kind of capture is taken, others once: those on which sheets are bent."""
@@ -197,30 +199,9 @@ def page_sheet(rng: np.random.Generator, signals: Signals, recipe: Recipe) -> Sh
     )
 
 
-def _work(job: tuple[int, Path | None, Recipe, Path]) -> int:
-    """Sheets written to ``folder`` by one process until the recipe's minutes are over."""
-    number, folder_of_signals, recipe, folder = job
-    import cv2
-
-    cv2.setNumThreads(1)
-    none = Signals(np.zeros((0, 12, 0), np.float32))
-    signals = load_signals(folder_of_signals, "train") if folder_of_signals else none
-    rng = np.random.default_rng([recipe.seed, number, time.time_ns() % 2**32])
-    begun, written = time.monotonic(), 0
-    while (time.monotonic() - begun) / 60 < recipe.pages_minutes:
-        sheet = page_sheet(rng, signals, recipe)
-        if sheet is not None:
-            np.savez(folder / f"{number}-{time.time_ns()}.npz", **vars(sheet))
-            written += 1
-    return written
-
-
-def collect(recipe: Recipe, folder_of_signals: Path | None, folder: Path, workers: int) -> int:
-    """Sheets seen and written to ``folder`` within ``recipe.pages_minutes``."""
-    folder.mkdir(parents=True, exist_ok=True)
-    jobs = [(k, folder_of_signals, recipe, folder) for k in range(workers)]
-    with multiprocessing.get_context("spawn").Pool(workers) as pool:
-        return sum(pool.map(_work, jobs))
+def _seen(rng: np.random.Generator, signals: Signals, recipe: Recipe) -> dict[str, NDArray[Any]] | None:
+    sheet = page_sheet(rng, signals, recipe)
+    return None if sheet is None else vars(sheet)
 
 
 def stored(folder: Path) -> tuple[list[Sheet], list[Sheet]]:
@@ -353,7 +334,9 @@ def main() -> None:
     recipe = recipe_of(Recipe, args)
     args.out.mkdir(parents=True, exist_ok=True)
     if recipe.pages_minutes > 0:
-        print(json.dumps({"sheets": collect(recipe, args.signals, args.out / "sheets", args.workers)}), flush=True)
+        make, folder = partial(_seen, recipe=recipe), args.out / "sheets"
+        made = collect(make, recipe.pages_minutes, recipe.seed, args.signals, folder, args.workers)
+        print(json.dumps({"sheets": made}), flush=True)
     train(*stored(args.out / "sheets"), args.out, recipe, args.start)
 
 

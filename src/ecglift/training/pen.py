@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import json
 import math
-import multiprocessing
 import time
 from dataclasses import asdict, dataclass
+from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,10 +27,11 @@ from ecglift.models.pen import CHANNELS, mirrored, upside_down
 from ecglift.press.capture import KINDS, CaptureSettings, capture
 from ecglift.press.compose import compose
 from ecglift.press.style import competition_style, random_style
+from ecglift.training.collecting import collect
 from ecglift.training.command import add_start, add_workers, parser_for, recipe_of
 from ecglift.training.crops import overprinted, row_curve
 from ecglift.training.export import has_bfloat16, stored_weights, write_checked
-from ecglift.training.signals import Signals, load_signals
+from ecglift.training.signals import Signals
 
 _LENGTH = 512
 """Columns of a training piece: 32 mm."""
@@ -132,27 +134,19 @@ def page_rows(rng: np.random.Generator, signals: Signals, recipe: Recipe) -> lis
     return out
 
 
-def _work(job: tuple[int, Path | None, Recipe, Path, float, Path | None]) -> int:
-    """Rows written to ``folder`` by one process until ``minutes`` are over."""
-    number, folder_of_signals, recipe, folder, minutes, trace = job
-    import cv2
-
-    cv2.setNumThreads(1)
+def _read(
+    rng: np.random.Generator, signals: Signals, recipe: Recipe, trace: Path | None
+) -> dict[str, NDArray[Any]] | None:
+    """The rows of one page, numbered, as the network in the folder ``trace`` reads them, else the shipped one."""
     if trace is not None:
         _use_trace(trace)
-    none = Signals(np.zeros((0, 12, 0), np.float32))
-    signals = load_signals(folder_of_signals, "train") if folder_of_signals else none
-    rng = np.random.default_rng([recipe.seed, number, time.time_ns() % 2**32])
-    begun, written = time.monotonic(), 0
-    while (time.monotonic() - begun) / 60 < minutes:
-        rows = page_rows(rng, signals, recipe)
-        if rows:
-            values = {f"x{k}": row[0] for k, row in enumerate(rows)} | {f"y{k}": row[1] for k, row in enumerate(rows)}
-            np.savez(folder / f"{number}-{time.time_ns()}.npz", **values)  # type: ignore[arg-type]
-            written += len(rows)
-    return written
+    rows = page_rows(rng, signals, recipe)
+    return (
+        {f"x{k}": seen for k, (seen, _) in enumerate(rows)} | {f"y{k}": off for k, (_, off) in enumerate(rows)}
+    ) or None
 
 
+@cache
 def _use_trace(folder: Path) -> None:
     """Let the trace stage read with the network in ``folder`` instead of the shipped one."""
     from ecglift.models import runtime
@@ -164,14 +158,6 @@ def _use_trace(folder: Path) -> None:
         return model if name == "trace" else shipped(name)
 
     vars(trace)["load"] = load
-
-
-def collect(recipe: Recipe, folder_of_signals: Path | None, folder: Path, workers: int, trace: Path | None) -> int:
-    """Rows read and written to ``folder`` within ``recipe.rows_minutes``."""
-    folder.mkdir(parents=True, exist_ok=True)
-    jobs = [(k, folder_of_signals, recipe, folder, recipe.rows_minutes, trace) for k in range(workers)]
-    with multiprocessing.get_context("spawn").Pool(workers) as pool:
-        return sum(pool.map(_work, jobs))
 
 
 def stored(folder: Path) -> list[list[Row]]:
@@ -303,7 +289,9 @@ def main() -> None:
     recipe = recipe_of(Recipe, args)
     args.out.mkdir(parents=True, exist_ok=True)
     if recipe.rows_minutes > 0:
-        print(json.dumps({"rows": collect(recipe, args.signals, args.out / "rows", args.workers, args.trace)}))
+        make, folder = partial(_read, recipe=recipe, trace=args.trace), args.out / "rows"
+        made = collect(make, recipe.rows_minutes, recipe.seed, args.signals, folder, args.workers)
+        print(json.dumps({"pages": made}), flush=True)
     train(stored(args.out / "rows"), args.out, recipe, args.start)
 
 

@@ -88,11 +88,6 @@ def random_bends(rows: int, columns: int, seed: int) -> Bends:
     return Bends(field, left, trust, strength, rng.uniform(size=(rows, columns)), lines)
 
 
-def features_of(bends: Bends) -> bend.Features:
-    cells = bend.cell_features(bends.base, bends.left, bends.trust, bends.strength, bends.coverage)
-    return bend.line_features(bends), cells
-
-
 def test_a_mirrored_sheet_is_seen_as_such() -> None:
     one = random_bends(9, 13, 0)
     sign = np.array([-1.0, 1.0])
@@ -106,7 +101,7 @@ def test_a_mirrored_sheet_is_seen_as_such() -> None:
         one.coverage[:, ::-1],
         lines,
     )
-    for got, want in zip(bend.mirrored(features_of(one)), features_of(other), strict=True):
+    for got, want in zip(bend.mirrored(bend.features(one)), bend.features(other), strict=True):
         assert got == pytest.approx(want, abs=1e-5)
 
 
@@ -120,7 +115,7 @@ def test_a_transposed_sheet_is_seen_as_such() -> None:
         one.coverage.T,
         one.lines.swapaxes(1, 2)[[1, 0, 3, 2]],
     )
-    for got, want in zip(bend.transposed(features_of(one)), features_of(other), strict=True):
+    for got, want in zip(bend.transposed(bend.features(one)), bend.features(other), strict=True):
         assert got == pytest.approx(want, abs=1e-5)
 
 
@@ -152,10 +147,9 @@ def test_where_no_grid_is_seen_the_smooth_field_stays() -> None:
 
 def test_channels_are_of_unit_size_and_have_their_place() -> None:
     bends, _ = folded()
-    lines = bend.line_features(bends)
+    lines, cells = bend.features(bends)
     assert lines.shape == (bend.LINES, 120, 120)
     assert np.sqrt(np.mean(np.square(lines[0]) + np.square(lines[1]))) == pytest.approx(1.0, abs=0.01)
-    cells = bend.cell_features(bends.base, bends.left, bends.trust, bends.strength, bends.coverage)
     seen = bend.joined(lines, cells)
     assert seen.shape == (bend.CHANNELS, 24, 24)
     # The square millimetre in row 2 and column 3 of the cell in row 5 and column 7.

@@ -34,7 +34,7 @@ from ecglift.lattice.contrast import Lines
 from ecglift.lattice.fields import smooth_field
 from ecglift.lattice.flat import find_flat
 
-STIFFNESSES: Final = (0.3, 1.0, 10.0, 100.0, 1e4, 1e6)
+_STIFFNESSES: Final = (0.3, 1.0, 10.0, 100.0, 1e4, 1e6)
 """Candidates for the smoothness of a page that looks flat, from crumpled to rigid; held-out cells choose."""
 
 _ALIGNED: Final = 0.97
@@ -304,7 +304,7 @@ def _held_out(bend: Array, trusted: Array, axis: int) -> tuple[float, Array]:
     """
     black, white = _halves(bend.shape, axis)
     tried: list[tuple[float, Array]] = []
-    for stiffness in reversed(STIFFNESSES):
+    for stiffness in reversed(_STIFFNESSES):
         a, b = smooth_field(bend, trusted * black, stiffness), smooth_field(bend, trusted * white, stiffness)
         missed = bend - np.where(black, b, a)
         tried.append((float(np.sum(trusted * np.square(missed))), np.abs(a - b) / 2))

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecglift.lattice.bends import Bends
+from ecglift.lattice.cells import CELL_MM, blurred
 
 Floats = NDArray[np.float64]
 Real = NDArray[np.floating[Any]]
@@ -21,7 +22,7 @@ LINES: Final = 8
 """Channels in each square millimetre: real and imaginary part of the waves across, the waves down, the ink across and
 the ink down."""
 
-EACH: Final = 5
+EACH: Final = round(CELL_MM)
 """Square millimetres along a cell's side."""
 
 CELLS: Final = 13
@@ -82,17 +83,22 @@ Features = tuple[NDArray[np.float32], NDArray[np.float32]]
 """Of lines and of cells."""
 
 
-def mirrored(features: Features) -> Features:
+def features(bends: Bends) -> Features:
+    """What ``bends`` are to the network."""
+    return line_features(bends), cell_features(bends.base, bends.left, bends.trust, bends.strength, bends.coverage)
+
+
+def mirrored(seen: Features) -> Features:
     """The features of the same sheet mirrored left to right: what was off to the right is off to the left."""
-    lines, cells = (values[..., ::-1].copy() for values in features)
+    lines, cells = (values[..., ::-1].copy() for values in seen)
     lines[[1, 5]] *= -1
     cells[[0, 3, 4, 11]] *= -1
     return lines, cells
 
 
-def transposed(features: Features) -> Features:
+def transposed(seen: Features) -> Features:
     """The features of the same sheet with across for down."""
-    lines, cells = (values.swapaxes(-2, -1) for values in features)
+    lines, cells = (values.swapaxes(-2, -1) for values in seen)
     return lines[[2, 3, 0, 1, 6, 7, 4, 5]], cells[[6, 7, 8, 9, 10, 11, 0, 1, 2, 3, 4, 5, 12]]
 
 
@@ -110,8 +116,6 @@ def transposed_answer(answer: NDArray[np.floating[Any]]) -> NDArray[np.floating[
 
 def known(trust: Floats) -> NDArray[np.bool_]:
     """(rows, columns) where enough of the grid is seen around for a correction; ``trust``: (2, rows, columns)."""
-    from ecglift.lattice.cells import blurred
-
     return np.asarray(blurred(trust.min(axis=0), _AROUND_CELLS) > _SEEN)
 
 
@@ -121,8 +125,8 @@ def followed(model: Any, bends: Bends) -> tuple[Floats, Floats]:
 
     The mean of what it says of the sheet as it is, mirrored, transposed and both: 5 % less error for 0.08 s.
     """
-    features = line_features(bends), cell_features(bends.base, bends.left, bends.trust, bends.strength, bends.coverage)
-    as_is, across = _answers(model, features), _answers(model, transposed(features))
+    seen = features(bends)
+    as_is, across = _answers(model, seen), _answers(model, transposed(seen))
     answer = (as_is + transposed_answer(across)).astype(float) / 2
     correction = np.clip(UNIT_MM * answer[:2], -_MOST_MM, _MOST_MM)
     scale = UNIT_MM * np.exp(np.clip(answer[2:], -6, 2))
@@ -130,7 +134,7 @@ def followed(model: Any, bends: Bends) -> tuple[Floats, Floats]:
     return field, np.sqrt(2) * np.moveaxis(scale, 0, -1)
 
 
-def _answers(model: Any, features: Features) -> NDArray[np.floating[Any]]:
+def _answers(model: Any, seen: Features) -> NDArray[np.floating[Any]]:
     """(4, rows, columns) the mean of the answers to a sheet and to its mirror image."""
-    one, other = model.run({"seen": np.stack([joined(*features), joined(*mirrored(features))])})["bend"]
+    one, other = model.run({"seen": np.stack([joined(*seen), joined(*mirrored(seen))])})["bend"]
     return np.asarray((one + mirrored_answer(other)) / 2)

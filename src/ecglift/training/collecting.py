@@ -32,8 +32,7 @@ def _work(job: tuple[int, Make, float, int, Path | None, Path]) -> int:
     import cv2
 
     cv2.setNumThreads(1)
-    none = Signals(np.zeros((0, 12, 0), np.float32))
-    signals = load_signals(folder_of_signals, "train") if folder_of_signals else none
+    signals = load_signals(folder_of_signals, "train")
     rng = np.random.default_rng([seed, number, time.time_ns() % 2**32])
     begun, written = time.monotonic(), 0
     while (time.monotonic() - begun) / 60 < minutes:

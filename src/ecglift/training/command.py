@@ -45,11 +45,7 @@ def recipe_of(kind: type[Any], args: argparse.Namespace) -> Any:
 
 def signals_of(args: argparse.Namespace) -> tuple[Signals, Signals]:
     """Signals to train on and signals held out; none where all patients are simulated."""
-    none = Signals(np.zeros((0, 12, 0), np.float32))
-    return (
-        load_signals(args.signals, "train") if args.signals else none,
-        load_signals(args.signals, "val") if args.signals else none,
-    )
+    return load_signals(args.signals, "train"), load_signals(args.signals, "val")
 
 
 def worker_rng(seed: int) -> np.random.Generator:

@@ -154,7 +154,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="one JSON line a page")
     args = parser.parse_args()
     cv2.setNumThreads(1)
-    signals = load_signals(args.signals, "val") if args.signals else Signals(np.zeros((0, 12, 0), np.float32))
+    signals = load_signals(args.signals, "val")
     verdicts = []
     out = args.out.open("w") if args.out else None
     for verdict in evaluate(signals, range(args.first, args.first + args.pages)):

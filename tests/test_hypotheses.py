@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from ecglift.models.sheetmap import LABELS
 from ecglift.reading.hypotheses import Clarity, RowView, assign_labels, believed, label_evidence, named, weigh_all
@@ -30,6 +31,13 @@ def _label(name: str, x_mm: float, y_mm: float, chance: float = 0.9, panel_y_mm:
     p = np.full(len(LABELS), 0.002)
     p[LABELS.index(name)] = 1 - p.sum() + 0.002
     return Label(x_mm, y_mm, x_mm, y_mm if panel_y_mm is None else panel_y_mm, np.log(p), chance)
+
+
+def _chances(**named: float) -> NDArray[np.float64]:
+    p = np.full(len(LABELS), 0.002)
+    for name, chance in named.items():
+        p[LABELS.index(name)] = chance
+    return np.asarray(p / p.sum(), np.float64)
 
 
 @pytest.mark.parametrize("spot", [(87.0, 20.0), (155.0, 30.0), (159.0, 46.0)])
@@ -136,3 +144,14 @@ def test_no_lead_is_twice_on_a_sheet_of_few_rows() -> None:
     )
     best = weigh_all(views, (0.0, 250.0), {})[0]
     assert (best.name, [cell.name for cell in best.cells]) == ("3x1", ["II", "I", "V1"])
+
+
+def test_strips_of_other_leads_are_what_their_labels_say() -> None:
+    """Beside a strip of V1 one that read as II with five parts in six was named III, as usual below it: 5 dB."""
+    doubtful = replace(_label("II", 12.0, 110.0), log_p=np.log(_chances(II=0.84, III=0.13)))
+    views = _sheet_of([(_label("I", 12.0, 30.0),), (_label("V1", 12.0, 70.0),), (doubtful,)])
+    best = weigh_all(views, (10.0, 260.0), {})[0]
+    assert (best.name, [cell.name for cell in best.cells]) == ("3x1", ["I", "V1", "II"])
+    # Below I and II it is III after all.
+    views = _sheet_of([(_label("I", 12.0, 30.0),), (_label("II", 12.0, 70.0),), (doubtful,)])
+    assert [cell.name for cell in weigh_all(views, (10.0, 260.0), {})[0].cells] == ["I", "II", "III"]

@@ -40,8 +40,9 @@ _PRIOR: Final[dict[str, float]] = {
 """Log-odds of templates with the same number of rows, before anything is seen; how common they are in practice."""
 _RHYTHM_PRIOR: Final[dict[str, float]] = {"II": 0.0, "V1": -1.2, "V5": -1.6}
 _RARE_RHYTHM: Final = -2.5
-_OTHER_LEAD: Final = -2.0
-"""Log-odds that a strip shows another lead than it usually does."""
+_OTHER_LEADS: Final = -1.0
+"""Log-odds that strips alone on a sheet are other leads than they usually are: then what one of them is says nothing
+of the others."""
 
 _ROW_LOST: Final = -5.0
 """A row of the template that is not on the sheet (cropped or unseen)."""
@@ -288,6 +289,11 @@ def _place_labels(view: RowView, extent: tuple[float, float], n_columns: int) ->
     return out, spare
 
 
+def _strip_evidence(lead: str, label: Label | None) -> float:
+    """Evidence that a strip shows ``lead``: how often it does, and what its label says."""
+    return _RHYTHM_PRIOR.get(lead, _RARE_RHYTHM) + (label_evidence(label, lead) if label else 0.0)
+
+
 def _row_score(
     view: RowView,
     names: tuple[str, ...] | None,
@@ -298,7 +304,7 @@ def _row_score(
     any_lead: bool,
 ) -> tuple[float, tuple[tuple[str, Label | None], ...]]:
     """Log-score of a row as ``names`` (None: a rhythm strip of the best-fitting lead) and the name and label of each
-    column. ``any_lead``: the row's panel may as well show another lead.
+    column. ``any_lead``: the row's panel shows whatever its label says.
     """
     n_columns = len(names) if names else 1
     placed, spare = _place_labels(view, extent, n_columns)
@@ -306,23 +312,18 @@ def _row_score(
     if names is None:
         label = placed.get(0)
 
-        def fit(lead: str) -> float:
-            return _RHYTHM_PRIOR.get(lead, _RARE_RHYTHM) + (label_evidence(label, lead) if label else 0.0)
-
-        best = told.get(k) or max(LEADS, key=fit)
-        return score + fit(best) + (0.0 if label else clear.name_lost), ((best, label),)
+        best = told.get(k) or max(LEADS, key=lambda lead: _strip_evidence(lead, label))
+        return score + _strip_evidence(best, label) + (0.0 if label else clear.name_lost), ((best, label),)
+    if any_lead and 0 in placed:
+        label = placed[0]
+        near = replace(label, chance=label.chance * _near(label.panel_x_mm - extent[0]))
+        names = (max(LABELS, key=lambda lead: _strip_evidence(lead, near)),)
+        return score + _strip_evidence(names[0], near), ((names[0], label),)
     for column, name in enumerate(names):
         if column in placed:
             score += label_evidence(placed[column], name)
         else:
             score += clear.name_lost
-    if any_lead and 0 in placed:
-        label = placed[0]
-        other = LABELS[int(np.argmax(label.log_p))]
-        trust = label.chance * _near(label.panel_x_mm - extent[0])
-        better = _OTHER_LEAD + label_evidence(replace(label, chance=trust), other) - label_evidence(label, names[0])
-        if better > 0:
-            return score + better, ((other, label),)
     return score, tuple((name, placed.get(column)) for column, name in enumerate(names))
 
 
@@ -333,9 +334,24 @@ def weigh_template(
     log_prior: float,
     rhythm_leads: Sequence[str] = (),
 ) -> Hypothesis:
+    """The best way to see ``template`` in the rows, with its usual leads or, where it may have others, with those that
+    its labels say."""
+    ways = [_weighed(template, views, extent, log_prior, rhythm_leads)]
+    if template.any_leads:
+        ways.append(_weighed(template, views, extent, log_prior + _OTHER_LEADS, rhythm_leads, any_leads=True))
+    return max(ways, key=lambda way: way.log_score)
+
+
+def _weighed(
+    template: Template,
+    views: Sequence[RowView],
+    extent: tuple[float, float],
+    log_prior: float,
+    rhythm_leads: Sequence[str],
+    any_leads: bool = False,
+) -> Hypothesis:
     """The best way to see ``template`` in the rows: in order, rows of either may be left over at a cost (dynamic
-    programming).
-    """
+    programming)."""
     wanted: list[tuple[str, ...] | None] = [*template.rows, *([None] * template.rhythm_strips)]
     told = dict(enumerate(rhythm_leads))
     clear = Clarity.of(views, extent)
@@ -349,9 +365,7 @@ def weigh_template(
             options: list[tuple[float, str]] = []
             if i and j:
                 strip = j - 1 - len(template.rows)
-                score, cells[i, j] = _row_score(
-                    views[i - 1], wanted[j - 1], extent, clear, told, strip, template.any_leads
-                )
+                score, cells[i, j] = _row_score(views[i - 1], wanted[j - 1], extent, clear, told, strip, any_leads)
                 score += math.log(views[i - 1].row.chance)
                 options.append((best[i - 1, j - 1] + score, "both"))
             if i:
@@ -373,7 +387,7 @@ def weigh_template(
             lost += 1
         i, j = i - (step != "wanted"), j - (step != "seen")
     chosen.sort(key=lambda cell: (cell.row, cell.column))
-    if template.any_leads:
+    if any_leads:
         chosen, less = _once_each(chosen, [name for names in template.rows for name in names])
         log_prior += less
     return Hypothesis(template.name, tuple(chosen), float(best[n, m]) + log_prior, tuple(sorted(dropped)), lost)

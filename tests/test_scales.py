@@ -91,6 +91,13 @@ def test_a_pulse_measured_on_its_ink_outweighs_what_is_read() -> None:
     assert (found.value, found.how, [p.code for p in found.problems]) == (20.0, "pulse", ["gain-conflict"])
 
 
+def test_pulses_measured_from_line_to_line_are_asked_alone() -> None:
+    """One that hung together with the row below was 20 mm high, two others 5 mm: gain 10 was used."""
+    exact = [Pulse(240.0, y, 4.6, height, 0.9, inked=True, exact=True) for y, height in ((40.0, 5.1), (60.0, 5.2))]
+    found = find_gain([], [*exact, Pulse(240.0, 80.0, 4.6, 20.0, 0.9, inked=True)])
+    assert (found.value, found.how, found.problems) == (5.0, "pulse", ())
+
+
 def test_what_is_hardly_print_contradicts_nothing() -> None:
     """A spot that reads as 50 mm/s with a chance of a third made every tenth page one with a conflict."""
     for chance, codes in ((0.3, []), (0.9, ["speed-conflict"])):

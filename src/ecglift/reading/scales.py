@@ -118,7 +118,7 @@ def find_speed(
 
 def pulse_gain(pulses: Sequence[Pulse]) -> tuple[float, float] | None:
     """(usual gain nearest to the pulses' usual height in ratio, that height), or None without pulses. Those whose
-    height the ink confirms are asked alone, if there are any."""
+    height was measured on the ink, or else those whose height it confirms, are asked alone, if there are any."""
     if not pulses:
         return None
     height = float(np.percentile([pulse.height_mm for pulse in _best(pulses)], 75))
@@ -140,7 +140,8 @@ def hung_together(pulses: Sequence[Pulse], y_mm: float) -> Pulse | None:
 
 
 def _best(pulses: Sequence[Pulse]) -> Sequence[Pulse]:
-    return [pulse for pulse in pulses if pulse.inked] or pulses
+    exact = [pulse for pulse in pulses if pulse.exact]
+    return exact or [pulse for pulse in pulses if pulse.inked] or pulses
 
 
 def _with_second(printed: Sequence[PrintedScale]) -> Sequence[PrintedScale]:

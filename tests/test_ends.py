@@ -233,6 +233,18 @@ def test_columns_that_stand_far_apart_are_put_where_their_own_lines_are() -> Non
     assert placed(thought, [_pieces(*lines)] * 3).panels[0].x0_mm == pytest.approx(10.4, abs=0.05)
 
 
+def test_columns_that_were_thought_to_touch_are_put_where_their_own_lines_are() -> None:
+    """Gaps of 8 mm between columns of 31 mm had not been seen, nor that the strip below ended before them: −3 dB."""
+    lines = [(10.0 + 39.25 * k, 41.2 + 39.25 * k) for k in range(4)]
+    thought = layout(10.0, 39.3)
+    strip = Panel("II", 3, 0, 10.0, 167.0, 90.0, 0.0, 10.0, rhythm=True)
+    thought = replace(thought, panels=(*thought.panels, strip), speed_mm_s=12.5)
+    result = placed(thought, [*([_pieces(*lines)] * 3), read(10.0, 134.9)])
+    assert [(p.x0_mm, p.x1_mm) for p in result.panels[:4]] == [pytest.approx(one, abs=0.2) for one in lines]
+    assert result.panels[3].start_s == pytest.approx(7.5, abs=0.05)
+    assert (result.panels[-1].x0_mm, result.panels[-1].x1_mm) == pytest.approx((10.0, 135.0), abs=0.2)
+
+
 @pytest.mark.parametrize("begins_mm", [10.0, 3.0])
 def test_strips_that_end_before_columns_with_gaps_last_their_own_seconds(begins_mm: float) -> None:
     """Ten seconds below columns of 2.5 s with gaps had been stretched to the columns' end, and the columns to both:

@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import Final
 
 import numpy as np
+from scipy.ndimage import find_objects, label
 
 from ecglift.models.strip import RowRead
 from ecglift.paper import PULSE_S, Layout, Panel
@@ -41,6 +42,11 @@ _SOME: Final = 0.4
 _APART_MM: Final = 1.5
 """Most rows must end within so much of the place where most of them do; the second share will do where the rest fits.
 Columns with a gap of the third between them are looked at one by one."""
+_GAP_AT: Final = 0.35
+_GAP_STEP_MM: Final = 0.1
+_HARDLY: Final = 0.25
+"""A gap is looked for up to the first, of a pitch, to either side of where it is thought to be; in it no more than the
+third of the rows are seen."""
 _FOOT_MM: Final = 8.0
 _FEW: Final = 2
 _LEVEL_MM: Final = 0.3
@@ -58,7 +64,7 @@ def placed(layout: Layout, reads: Sequence[RowRead], pulses: Sequence[Pulse] = (
     if (behind := _behind_pulse(layout, pulses) or _behind_foot(layout, pulses, reads, seen)) is not None:
         return behind
     if (apart := _apart(layout, reads)) is not None:
-        return apart
+        return _strips_alone(apart, seen)
     rows = layout.rows()
     widest = _widest(rows)
     x0, x1 = _extent(widest)
@@ -177,16 +183,26 @@ def _behind_foot(
     if nominal_mm(x1 - x0, speed) is not None:
         return None
     joined = [pulse.x_mm + pulse.width_mm / 2 for pulse in pulses if abs(pulse.x_mm - x0) < _SHIFT_MM]
-    # A layout that begins within a pulse was found by its looks, and may end as far off.
-    end = common_place([x for _, x in seen if x is not None], len(rows), _ALIKE_MM) if joined else None
-    length = (end + _DRAWN_MM if end is not None and abs(end - x1) < _FAR_OFF_MM else x1) - x0
-    rest = length % (_ROUND_S * speed)
-    behind = joined or any(_stands_before(pulse, x0, _FAR_OFF_MM) for pulse in pulses)
-    if not behind or not _SHIFT_MM < rest < _FOOT_MM or rest == length:
+    if not joined and not any(_stands_before(pulse, x0, _FAR_OFF_MM) for pulse in pulses):
         return None
     foot = float(np.median(joined)) if joined else x0
-    if np.mean([_level(read, foot + _ALIKE_MM, x0 + rest - _ALIKE_MM) for read in reads]) < MOST_ROWS:
+    end = common_place([x for _, x in seen if x is not None], len(rows), _ALIKE_MM)
+    lines = [end + _DRAWN_MM] if end is not None and abs(end - x1) < _FAR_OFF_MM else []
+    # A layout that begins within a pulse was found by its looks, and may end as far off.
+    stops = [*lines, x1][:1] if joined else [x1, *lines]
+
+    def fits(stop: float) -> bool:
+        rest = (stop - x0) % (_ROUND_S * speed)
+        if not _SHIFT_MM < rest < _FOOT_MM or rest == stop - x0:
+            return False
+        level = [_level(read, foot + _ALIKE_MM, x0 + rest - _ALIKE_MM) for read in reads]
+        return float(np.mean(level)) >= MOST_ROWS
+
+    stop = next((stop for stop in stops if fits(stop)), None)
+    if stop is None:
         return None
+    length = stop - x0
+    rest = length % (_ROUND_S * speed)
     together = _reaching(rows, x0, x1, _ALIKE_MM)
     changed: dict[Panel, Panel] = {}
     for row in (row for row, one in zip(rows, together, strict=True) if one):
@@ -257,16 +273,17 @@ def _touching(layout: Layout, reads: Sequence[RowRead]) -> Layout:
 
 
 def _apart(layout: Layout, reads: Sequence[RowRead]) -> Layout | None:
-    """``layout`` with columns that stand apart put where the lines of their own rows begin and end, as long and as far
-    apart as each other; None where they do not stand so, or most rows do not show it alike, or they are not far
-    off."""
+    """``layout`` with columns that stand apart, though perhaps they were not thought to, put where the lines of their
+    own rows begin and end, as long and as far apart as each other; None where they do not stand so, or most rows do
+    not show it alike, or they are not far off."""
     rows = layout.rows()
     n = max(len(row) for row in rows)
     several = [(row, read) for row, read in zip(rows, reads, strict=True) if len(row) == n]
     first = several[0][0]
-    if n < 2 or min(b.x0_mm - a.x1_mm for a, b in pairwise(first)) < _APART_MM:
+    if n < 2:
         return None
-    middles = [-np.inf, *(0.5 * (a.x1_mm + b.x0_mm) for a, b in pairwise(first)), np.inf]
+    between = [_unseen_mm([read for _, read in several], a, b) for a, b in pairwise(first)]
+    middles = [-np.inf, *between, np.inf]
     known = []
     for k, (left, right) in enumerate(pairwise(middles)):
         spans = [line_span(_between(read, left, right)) for _, read in several]
@@ -275,10 +292,11 @@ def _apart(layout: Layout, reads: Sequence[RowRead]) -> Layout | None:
             if place is not None:
                 known.append((k, end, place))
     fit = even_columns(known)
-    if fit is None or len(known) <= n:
+    thought_so = min(b.x0_mm - a.x1_mm for a, b in pairwise(first)) >= _APART_MM
+    if fit is None or len(known) <= (n if thought_so else 2 * n - 2):
         return None
     x0, pitch, width, off = fit
-    if off.max() > 2 * _ALIKE_MM or pitch - width < _LENGTH_MM:
+    if off.max() > 2 * _ALIKE_MM or pitch - width < (_LENGTH_MM if thought_so else _APART_MM):
         return None
     changed: dict[Panel, Panel] = {}
     for row, _ in several:
@@ -288,6 +306,19 @@ def _apart(layout: Layout, reads: Sequence[RowRead]) -> Layout | None:
         return None  # columns of whole half seconds, of which some lines are not seen to their ends
     off_mm = max(max(abs(new.x0_mm - old.x0_mm), abs(new.x1_mm - old.x1_mm)) for old, new in changed.items())
     return _exchanged(layout, changed) if off_mm > _SHIFT_MM else None
+
+
+def _unseen_mm(reads: Sequence[RowRead], before: Panel, after: Panel) -> float:
+    """The middle of the longest piece of the sheet, about where ``after`` was thought to follow ``before``, in which
+    hardly a row's line is seen; of what was thought to lie between them where there is none as long as a gap."""
+    middle, reach = 0.5 * (before.x1_mm + after.x0_mm), _GAP_AT * (after.x0_mm - before.x0_mm)
+    x_mm = np.arange(middle - reach, middle + reach, _GAP_STEP_MM)
+    seen = np.mean([np.interp(x_mm, read.x_mm, seen_in(read).astype(float)) for read in reads], axis=0)
+    pieces, n = label(seen < _HARDLY)
+    longest = max((piece for (piece,) in find_objects(pieces, n)), key=lambda one: one.stop - one.start, default=None)
+    if longest is None or (longest.stop - longest.start) * _GAP_STEP_MM < _APART_MM:
+        return middle
+    return float(x_mm[longest].mean())
 
 
 def _strips_alone(layout: Layout, seen: Sequence[tuple[float | None, float | None]]) -> Layout:

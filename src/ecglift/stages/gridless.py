@@ -36,8 +36,8 @@ channels so far apart, of 255, is none."""
 
 _TOTALS_S: Final[dict[int, tuple[float, ...]]] = {4: (10.0,), 2: (10.0, 5.0), 1: (10.0,)}
 _WIDE_MM_S: Final = 50.0
-"""Seconds from the first column's start to the last one's end, by the number of columns; or half of them from that
-speed on, at which no sheet is wide enough for more."""
+"""Seconds that all columns last, by their number; or half of them from that speed on, at which no sheet is wide enough
+for more."""
 
 _NEAR: Final = 0.16
 """How far, in e-folds, a guessed scale may be from what the columns say."""
@@ -59,7 +59,7 @@ _LEAST_S: Final = 3
 """Seconds from which on whole ones are far enough apart."""
 
 _STANDARD: Final = 0.03
-_STANDARD_OFF: Final = 0.06
+_STANDARD_OFF: Final = 0.015
 _SEVERAL: Final = 3
 """A fax's own scale is kept where so many pulses say that it is right to that many e-folds; where print and pulses say
 that it is off by more than the second it is no fax."""
@@ -318,11 +318,11 @@ def _columns_mm(layout: Layout) -> tuple[int, float, float]:
 
 def _by_columns(layout: Layout) -> float | None:
     """What a scale must be multiplied with so that the columns last as long as they usually do."""
-    n, total_mm, _ = _columns_mm(layout)
+    n, _, inked_mm = _columns_mm(layout)
     usual = _TOTALS_S.get(n, ())
     if layout.speed_mm_s >= _WIDE_MM_S:
         usual += tuple(seconds / 2 for seconds in usual)
-    ratios = [total_mm / (seconds * layout.speed_mm_s) for seconds in usual]
+    ratios = [inked_mm / (seconds * layout.speed_mm_s) for seconds in usual]
     near = [ratio for ratio in ratios if abs(np.log(ratio)) < _NEAR]
     return min(near, key=lambda ratio: abs(np.log(ratio)), default=None)
 

@@ -212,7 +212,7 @@ class _Ink:
         """From where to where the columns reach, which were thought to be ``old``; None where the ink does not say.
         ``step``: mm of which a whole number makes a row."""
         n, (x0, x1) = len(old), (old[0][0], old[-1][1])
-        gapped = self._gapped()
+        gapped = self._gapped(old)
         if gapped is not None:
             start, inked, pitch = gapped
             span = self._span(start, start + inked, (start, start + inked), step / n)
@@ -264,6 +264,10 @@ class _Ink:
                 return (begin + stop - length) / 2, (begin + stop + length) / 2
             if self.pulsed[0] and begin - x0 < -_JOINED_MM and abs(stop - x1) < _MOST_MM / 2:
                 return stop - (x1 - x0), stop
+            seconds = _ROUND_STEPS * step * round((x1 - x0) / (_ROUND_STEPS * step))
+            if abs(x1 - x0 - seconds) < _OFF_SHARE and abs(stop - begin - seconds) < _SHORT_MM:
+                # Columns of whole seconds, of which either end is faint or has a name beside it.
+                return (begin + stop - seconds) / 2, (begin + stop + seconds) / 2
             return begin, stop
         if whole is None and begin is not None and self.sharp[0] and not self.pulsed[0]:
             whole = _whole(x1 - begin, step)
@@ -284,17 +288,26 @@ class _Ink:
         begin = x0 + _RAGGED * (begin - x0)
         return begin, begin + whole
 
-    def _gapped(self) -> tuple[float, float, float] | None:
-        """(start, length, pitch) mm of the ink of columns with gaps between them, None without."""
+    def _gapped(self, old: Spans) -> tuple[float, float, float] | None:
+        """(start, length, pitch) mm of the ink of columns with gaps between them, which were thought to be ``old``;
+        None without."""
         gaps = [b - a for a, b in zip(self.ends[:-1], self.starts[1:], strict=True) if a is not None and b is not None]
+        # Rows that go on at various heights show where columns end, but not where the next ones begin.
+        gaps = gaps or [b[0] - a[1] for a, b in pairwise(old)]
         if not gaps or min(gaps) < _GAP_MM:
             return None
         known = [(k, 0, x) for k, x in enumerate(self.starts) if x is not None]
         known += [(k, 1, x) for k, x in enumerate(self.ends) if x is not None]
-        # A pulse may be joined to the line there; three other ends say where it begins, or stops.
+        # A pulse may be joined to the line there; three other ends say where it begins, or stops, and whether it is.
         last = len(self.ends) - 1
         others = [(k, end, x) for k, end, x in known if not (self.pulsed[end] and k == (0, last)[end])]
-        known = others if even_columns(others) is not None else known
+        if (fit := even_columns(others)) is not None:
+            start, pitch, length, _ = fit
+            known = [
+                (k, end, x)
+                for k, end, x in known
+                if (k, end, x) in others or abs(start + k * pitch + end * length - x) < _JOINED_MM
+            ]
         while (fit := even_columns(known)) is not None:
             start, pitch, length, off = fit
             if off.max() < _ALIKE_MM:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ecglift.geometry import PageMap, apply_homography
 from ecglift.lattice.search import paper_box
-from ecglift.paper import TEMPLATES, Layout
+from ecglift.paper import GAINS_MM_MV, TEMPLATES, Layout
 from ecglift.problem import StageError, fail
 from ecglift.reading.bars import Bar
 from ecglift.reading.joints import by_bars
@@ -344,7 +344,8 @@ def _by_pulses(marks: Marks) -> tuple[float | None, bool]:
     """What a scale must be multiplied with so that the pulses are 1 mV high, None without any; whether they were
     measured on the ink, to half a per cent."""
     exact = [p.height_mm for p in marks.pulses if p.exact]
-    heights = exact or [p.height_mm for p in marks.pulses]
+    # The usual height that ink fits best was not measured: at a wrong scale it is another's.
+    heights = exact or [p.height_mm for p in marks.pulses if not (p.inked and p.height_mm in GAINS_MM_MV)]
     return (float(np.median(heights)) / marks.layout.gain_mm_mv if heights else None), bool(exact)
 
 

@@ -197,8 +197,7 @@ def _measured(
             assert tall is not None
             down *= tall
             even = down / across
-            whole = [ratio for ratio in _by_whole_seconds(marks.layout, even) if abs(np.log(ratio / even)) < _EVEN]
-            across *= min(whole, key=lambda ratio: abs(np.log(ratio / even)), default=even)
+            across *= _by_whole_seconds(marks.layout, even) or even
             continue
         ratio = _by_columns(marks.layout)
         if ratio is None and standard and tall is None and _lasts_whole_seconds(marks.layout):
@@ -327,17 +326,22 @@ def _by_columns(layout: Layout) -> float | None:
     return min(near, key=lambda ratio: abs(np.log(ratio)), default=None)
 
 
-def _by_whole_seconds(layout: Layout, near: float) -> list[float]:
-    """What a scale must be multiplied with, about ``near``, so that the columns last whole seconds: all of them with
-    what lies between them, and without it."""
-    _, *lengths_mm = _columns_mm(layout)
-    seconds = [length_mm / layout.speed_mm_s for length_mm in lengths_mm]
-    return [s / round(s / near) for s in seconds if round(s / near) >= _LEAST_S]
+def _by_whole_seconds(layout: Layout, near: float) -> float | None:
+    """What a scale must be multiplied with, about ``near``, so that the columns last whole seconds: without what lies
+    between them, or, where that is far from any, with it; None where neither is near."""
+    _, total_mm, inked_mm = _columns_mm(layout)
+    for length_mm in (inked_mm, total_mm):
+        seconds = length_mm / layout.speed_mm_s
+        whole = round(seconds / near)
+        if whole >= _LEAST_S and abs(np.log(seconds / whole / near)) < _EVEN:
+            return seconds / whole
+    return None
 
 
 def _lasts_whole_seconds(layout: Layout) -> bool:
     """Whether the columns last whole seconds as they were measured, to a standard's own accuracy."""
-    return any(abs(np.log(ratio)) < _WHOLE for ratio in _by_whole_seconds(layout, 1.0))
+    ratio = _by_whole_seconds(layout, 1.0)
+    return ratio is not None and abs(np.log(ratio)) < _WHOLE
 
 
 def _by_pulses(marks: Marks) -> tuple[float | None, bool]:

@@ -311,7 +311,6 @@ def _row_score(
     score = _columns_evidence(view, extent, n_columns, clear.starts) + _NAME_SPARE * spare
     if names is None:
         label = placed.get(0)
-
         best = told.get(k) or max(LEADS, key=lambda lead: _strip_evidence(lead, label))
         return score + _strip_evidence(best, label) + (0.0 if label else clear.name_lost), ((best, label),)
     if any_lead and 0 in placed:

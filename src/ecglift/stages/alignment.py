@@ -68,7 +68,9 @@ ink can be so long, to the third, or to that part of the multiple, the fifth at 
 
 _ROUND_STEPS: Final = 10
 _ROUND_MM: Final = 0.7
-"""A length that is that near to so many steps was meant to last them."""
+_MEANT_MM: Final = 0.1
+"""A length that is that near to so many steps was meant to last them; one that is as near as the last was thought
+to."""
 
 _JOINED_MM: Final = 0.25
 """Ink that begins so much too early, or ends too late, beside a pulse is the pulse's, which is joined to the line."""
@@ -265,7 +267,7 @@ class _Ink:
             if self.pulsed[0] and begin - x0 < -_JOINED_MM and abs(stop - x1) < _MOST_MM / 2:
                 return stop - (x1 - x0), stop
             seconds = _ROUND_STEPS * step * round((x1 - x0) / (_ROUND_STEPS * step))
-            if abs(x1 - x0 - seconds) < _OFF_SHARE and abs(stop - begin - seconds) < _SHORT_MM:
+            if abs(x1 - x0 - seconds) < _MEANT_MM and abs(stop - begin - seconds) < _SHORT_MM:
                 # Columns of whole seconds, of which either end is faint or has a name beside it.
                 return (begin + stop - seconds) / 2, (begin + stop + seconds) / 2
             return begin, stop

@@ -45,13 +45,8 @@ from ecglift.training.command import add_start, add_workers, parser_for, rate_at
 from ecglift.training.export import has_bfloat16, load_weights, write_checked
 from ecglift.training.signals import Signals
 
-_KINDS = {
-    **dict.fromkeys(("photo", "damaged"), 12.0),
-    **dict.fromkeys(("stained", "photo_crop", "photo_folded", "mould_colour", "mould_bw"), 6.0),
-    **dict.fromkeys(("screen", "colour_scan", "bw_scan"), 4.0),
-}
-"""How often a kind of capture is taken, others once: those on which sheets are bent, and those of which the few that
-are (a feed that stretched them) would be seen too seldom."""
+_KINDS = {"photo": 12.0, "damaged": 12.0, "stained": 8.0}
+"""How often a kind of capture is taken, others once: those on which sheets are bent."""
 
 _WRONG_MM = 0.5
 _LEAST_RIGHT = 0.8

@@ -174,6 +174,16 @@ def test_columns_with_gaps_are_known_by_their_ends_where_the_next_ones_begin_var
     assert np.array(_spans(result)) == pytest.approx(np.array([(3.3, 128.3), (132.3, 257.3)]), abs=0.03)
 
 
+def test_a_pulses_foot_is_no_beginning_of_columns_with_gaps() -> None:
+    """A real scan's columns, each behind a pulse of its own, had begun with the pulses, 1.5 mm early."""
+    reads = [
+        _drawn([(3.3, 103.3 - SAMPLE_MM), (112.8 + off, 212.8 - SAMPLE_MM)], joined_mm=1.5) for off in (0.0, 0.4, -0.4)
+    ]
+    thought = _layout(3.4, 100.0, 109.5, rows=3, columns=2)
+    pulse = Pulse(-0.9, -5.0, 5.0, 10.0, 0.99)
+    assert _spans(aligned(thought, reads, FS_HZ, [pulse]))[0][0] == pytest.approx(3.3, abs=0.12)
+
+
 def test_a_pulse_that_is_joined_does_not_widen_columns_with_gaps() -> None:
     """Two columns of 5 s had become 5.08 s, and begun 1.5 mm early: 4 dB."""
     first, second = (13.1, 138.1), (143.3, 268.3)

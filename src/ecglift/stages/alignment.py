@@ -294,8 +294,14 @@ class _Ink:
         """(start, length, pitch) mm of the ink of columns with gaps between them, which were thought to be ``old``;
         None without."""
         gaps = [b - a for a, b in zip(self.ends[:-1], self.starts[1:], strict=True) if a is not None and b is not None]
-        # Rows that go on at various heights show where columns end, but not where the next ones begin.
-        gaps = gaps or [b[0] - a[1] for a, b in pairwise(old)]
+        if not gaps:
+            # Rows that go on at various heights show where columns end, but not where the next ones begin.
+            gaps = [b[0] - a[1] for a, b in pairwise(old)]
+            begin, stop = self.starts[0], self.ends[-1]
+            early = self.pulsed[0] and begin is not None and old[0][0] - begin > _SHORT_MM
+            late = self.pulsed[1] and stop is not None and stop - old[-1][1] > _SHORT_MM
+            if early or late:
+                return None  # a pulse's foot, and nothing else says where it ends
         if not gaps or min(gaps) < _GAP_MM:
             return None
         known = [(k, 0, x) for k, x in enumerate(self.starts) if x is not None]

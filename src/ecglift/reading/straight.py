@@ -20,7 +20,7 @@ from ecglift.models.strip import RowRead
 from ecglift.paper import Layout, Panel
 from ecglift.reading.bars import Bar, bar_at
 from ecglift.reading.columns import common_place
-from ecglift.reading.inkends import ink_ends, pen_width_mm
+from ecglift.reading.inkends import CAP, ink_ends, pen_width_mm
 from ecglift.reading.runs import line_span
 
 Matrix = NDArray[np.float64]
@@ -28,10 +28,6 @@ Points = NDArray[np.float64]
 
 _WIDER_MM: Final = 12.0
 """By how much further than they were thought to rows are looked at on either side."""
-
-_CAP: Final = 0.3
-"""How far the ink reaches beyond the first and last sample, in parts of a line's width: further than on most pages
-(:data:`ecglift.reading.inkends.CAP`), since pages that have lost their grid are, as a rule, of two shades."""
 
 _WINDOWS: Final = 12
 _SEEN: Final = 0.5
@@ -105,7 +101,7 @@ def widened(layout: Layout) -> Layout:
 
 def rows_seen(layout: Layout, reads: Sequence[RowRead]) -> tuple[RowSeen, ...]:
     """The rows of ``layout`` as their lines, ``reads`` in their order, show them."""
-    cap = _CAP * (pen_width_mm(reads) or 0.0)
+    cap = CAP * (pen_width_mm(reads) or 0.0)
     out = []
     for row, read in zip(layout.rows(), reads, strict=True):
         x0, x1 = line_span(read)

@@ -183,26 +183,16 @@ def _behind_foot(
     if nominal_mm(x1 - x0, speed) is not None:
         return None
     joined = [pulse.x_mm + pulse.width_mm / 2 for pulse in pulses if abs(pulse.x_mm - x0) < _SHIFT_MM]
-    if not joined and not any(_stands_before(pulse, x0, _FAR_OFF_MM) for pulse in pulses):
+    # A layout that begins within a pulse was found by its looks, and may end as far off.
+    end = common_place([x for _, x in seen if x is not None], len(rows), _ALIKE_MM) if joined else None
+    length = (end + _DRAWN_MM if end is not None and abs(end - x1) < _FAR_OFF_MM else x1) - x0
+    rest = length % (_ROUND_S * speed)
+    behind = joined or any(_stands_before(pulse, x0, _FAR_OFF_MM) for pulse in pulses)
+    if not behind or not _SHIFT_MM < rest < _FOOT_MM or rest == length:
         return None
     foot = float(np.median(joined)) if joined else x0
-    end = common_place([x for _, x in seen if x is not None], len(rows), _ALIKE_MM)
-    lines = [end + _DRAWN_MM] if end is not None and abs(end - x1) < _FAR_OFF_MM else []
-    # A layout that begins within a pulse was found by its looks, and may end as far off.
-    stops = [*lines, x1][:1] if joined else [x1, *lines]
-
-    def fits(stop: float) -> bool:
-        rest = (stop - x0) % (_ROUND_S * speed)
-        if not _SHIFT_MM < rest < _FOOT_MM or rest == stop - x0:
-            return False
-        level = [_level(read, foot + _ALIKE_MM, x0 + rest - _ALIKE_MM) for read in reads]
-        return float(np.mean(level)) >= MOST_ROWS
-
-    stop = next((stop for stop in stops if fits(stop)), None)
-    if stop is None:
+    if np.mean([_level(read, foot + _ALIKE_MM, x0 + rest - _ALIKE_MM) for read in reads]) < MOST_ROWS:
         return None
-    length = stop - x0
-    rest = length % (_ROUND_S * speed)
     together = _reaching(rows, x0, x1, _ALIKE_MM)
     changed: dict[Panel, Panel] = {}
     for row in (row for row, one in zip(rows, together, strict=True) if one):

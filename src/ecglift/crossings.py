@@ -1,32 +1,69 @@
-"""Rows decoded once more where complexes cross, with what simultaneous leads say of each other."""
+"""Rows whose lines run through each other, told apart by all of them together."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Final
+from typing import Any, Final
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import binary_dilation, median_filter
+from scipy.ndimage import binary_dilation, find_objects, label, median_filter
 
-from ecglift.interlead import ZERO_S, complexes, covariance, expected, fit
-from ecglift.models.strip import RowRead, decoded_anew, lobe
+from ecglift.interlead import ZERO_S, complexes, covariance, expected
+from ecglift.models.crossing import POOLED_PX, ROWS, Part, away_of, fit_of, ink_of, pooled, told
+from ecglift.models.runtime import load
+from ecglift.models.strip import COLUMNS_PER_PX, RowRead, decoded_anew, lobe
 from ecglift.paper import Layout, Panel
 
 Floats = NDArray[np.float64]
+Map = NDArray[np.float32]
+Flags = NDArray[np.bool_]
 
 _THINNED: Final = 4
-_DOUBTED: Final = 0.3
-_AROUND: Final = 8
-"""A column is in doubt, and so are that many beside it, where a row may be elsewhere with that chance."""
+_DOUBTED: Final = 0.1
+"""A column is in doubt where a row may be elsewhere than in the piece of chances that its line runs through, or where
+others say that it is theirs, with that chance."""
+_UNSURE_MM: Final = 0.2
+"""No column is that is known to this."""
+_AROUND_PX: Final = 8
+"""Columns of the sheet beside those in doubt that are told apart with them."""
+_BESIDE_PX: Final = 16
+"""Columns on both sides of those, for the network to see."""
+_REACH: Final = 3
+"""Rows of a quarter of a millimetre within which two rows' chances are of the same ink."""
 _BESIDE_S: Final = 0.05
 """So near to a lead's ends stand pulses and separators."""
 _SHORT: Final = 32
 """Columns, 2 mm: less than a complex."""
 _EDGE_MM: Final = 1.5
 """A line that runs that near to its strip's edge may have left it."""
+_DETAIL: Final = 1e-3
+
+
+@dataclass(frozen=True)
+class Said:
+    """What the others say of a row, (n,) in every column of its strip: ``zero_mm``, where its zero line is; ``y_mm``
+    and ``sigma_mm``, where leads seen at the same time have it, NaN where they do not say."""
+
+    zero_mm: Floats
+    y_mm: Floats
+    sigma_mm: Floats
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Columns of the sheet, eight a millimetre, in which rows are told apart.
+
+    ``rows``: their numbers from top to bottom; ``where``: the piece's columns in each one's strip; ``asked``: which of
+    ``rows`` are in doubt.
+    """
+
+    rows: tuple[int, ...]
+    where: tuple[slice, ...]
+    asked: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -41,7 +78,7 @@ class _View:
     def line_mm(self) -> Floats:
         return self.read.y_mm[self.where]
 
-    def mv(self, zero_mm: Floats) -> NDArray[np.float32]:
+    def mv(self, zero_mm: Floats) -> Map:
         """(rows, n) what the strip's heights are in mV, from zero lines (n,)."""
         heights = self.read.strip.rows_mm(np.arange(len(self.read.log_p), dtype=float))
         return np.asarray((heights[:, None] - zero_mm) / self.per_mv, np.float32)
@@ -52,18 +89,134 @@ class _View:
         return -self.panel.gain_mm_mv * self.panel.polarity
 
 
-def told_apart(reads: Sequence[RowRead], layout: Layout) -> list[RowRead]:
-    """The rows' ``reads`` with their chances in crossing complexes weighed by the leads that were seen there at the
-    same time, and their lines decoded anew; the others as they are."""
-    log_p: dict[int, NDArray[np.float32]] = {}
+def told_apart(reads: Sequence[RowRead], layout: Layout, model: Any = None) -> list[RowRead]:
+    """The rows' ``reads`` with their chances where lines cross as the crossing network has them, and their lines
+    decoded anew; the others as they are. ``model``: the network, the package's own if none is given."""
+    chances = claimed(reads, layout)
+    pieces = pieces_in_doubt(reads, chances)
+    if not pieces:
+        return list(reads)
+    model = model or load("crossing")
+    said = what_others_say(reads, layout)
+    ink = {k: ink_of(reads[k].strip.rgb) for k in sorted({piece.rows[j] for piece in pieces for j in piece.asked})}
+    log_p: dict[int, Map] = {}
     changed = {k: np.zeros(len(read.x_mm), np.bool_) for k, read in enumerate(reads)}
-    for views in _together(reads, layout.rows()):
-        for view, columns, log_fit in _weighed(views, layout.speed_mm_s):
-            log_p.setdefault(view.row, view.read.log_p.copy())[:, columns] += log_fit
-            changed[view.row][columns] = True
-    for k, weighed in log_p.items():
-        weighed[:, changed[k]] -= np.log(np.exp(weighed[:, changed[k]]).sum(axis=0))
+    for piece in pieces:
+        parts = _parts(piece, reads, chances, said, ink)
+        answers = told(model, parts, piece.asked)
+        for k, answer in zip(piece.asked, answers, strict=True):
+            row, where = piece.rows[k], piece.where[k]
+            inner = slice(COLUMNS_PER_PX * _BESIDE_PX, COLUMNS_PER_PX * (where.stop - where.start - _BESIDE_PX))
+            columns = slice(COLUMNS_PER_PX * where.start + inner.start, COLUMNS_PER_PX * where.start + inner.stop)
+            fine = log_p.setdefault(row, reads[row].log_p.copy())
+            there = np.repeat(parts[k].chances.any(axis=0), COLUMNS_PER_PX)[inner]
+            fine[:, columns] = np.where(there, _detailed(answer[:, inner], fine[:, columns]), fine[:, columns])
+            changed[row][columns] = there
     return [decoded_anew(read, log_p[k], changed[k]) if k in log_p else read for k, read in enumerate(reads)]
+
+
+def _detailed(answer: Map, log_p: Map) -> Map:
+    """The chances ``answer`` (ROWS, n) as log-probabilities (POOLED_PX·ROWS, n), divided within their rows as ``log_p``
+    has them."""
+    pairs = np.exp(log_p).reshape(ROWS, POOLED_PX, -1) + np.float32(_DETAIL)
+    fine = answer[:, None] * pairs / pairs.sum(axis=1, keepdims=True)
+    return np.asarray(np.log(np.maximum(fine.reshape(log_p.shape), 1e-7)), np.float32)
+
+
+def claimed(reads: Sequence[RowRead], layout: Layout) -> list[Map]:
+    """(ROWS, w) each row's chances between its ends on the network's lattice."""
+    out = []
+    for read, panels in zip(reads, layout.rows(), strict=True):
+        inside = (read.x_mm >= min(p.x0_mm for p in panels)) & (read.x_mm <= max(p.x1_mm for p in panels))
+        out.append(pooled(np.exp(read.log_p) * inside.astype(np.float32)))
+    return out
+
+
+def _first_px(read: RowRead) -> tuple[int, int]:
+    """Column and row of the sheet, counted from its millimetre 0, at which the strip begins."""
+    scale = read.strip.px_per_mm
+    # All strips of a sheet begin at the same fraction of a pixel.
+    return int(np.floor(read.strip.left_mm * scale + 1e-3)), int(np.floor(read.strip.top_mm * scale + 1e-3))
+
+
+def pieces_in_doubt(reads: Sequence[RowRead], chances: Sequence[Map]) -> list[Piece]:
+    """The pieces of the sheet in which rows with these ``chances`` on the network's lattice are to be told apart."""
+    corners = [_first_px(read) for read in reads]
+    first = min(x for x, _ in corners)
+    last = max(x + claim.shape[1] for (x, _), claim in zip(corners, chances, strict=True))
+    tops = [y // POOLED_PX for _, y in corners]
+    total = np.zeros((max(tops) - min(tops) + ROWS, last - first), np.float32)
+    for (x, _), top, claim in zip(corners, tops, chances, strict=True):
+        total[top - min(tops) : top - min(tops) + ROWS, x - first : x - first + claim.shape[1]] += claim
+    in_doubt = np.zeros((len(reads), last - first), np.bool_)
+    for k, ((x, _), top, claim) in enumerate(zip(corners, tops, chances, strict=True)):
+        there = slice(x - first, x - first + claim.shape[1])
+        rivals = total[top - min(tops) : top - min(tops) + ROWS, there] - claim
+        mine, theirs = (cv2.blur(p, (1, _REACH), borderType=cv2.BORDER_CONSTANT) for p in (claim, rivals))
+        disputed = np.minimum(mine, theirs).sum(axis=0) > _DOUBTED
+        in_doubt[k, there] = claim.any(axis=0) & (disputed | _elsewhere(reads[k]))
+    if len(reads) < 2 or not in_doubt.any():
+        return []
+    wide = binary_dilation(in_doubt.any(axis=0), iterations=_AROUND_PX + _BESIDE_PX)
+    pieces = []
+    for (run,) in find_objects(label(wide)[0]):
+        reaching = [
+            k for k, ((x, _), claim) in enumerate(zip(corners, chances, strict=True))
+            if x - first <= run.start and run.stop <= x - first + claim.shape[1]
+        ]  # fmt: skip
+        asked = tuple(j for j, k in enumerate(reaching) if in_doubt[k, run].any())
+        if len(reaching) > 1 and asked:
+            where = tuple(slice(run.start + first - corners[k][0], run.stop + first - corners[k][0]) for k in reaching)
+            pieces.append(Piece(tuple(reaching), where, asked))
+    return pieces
+
+
+def _elsewhere(read: RowRead) -> Flags:
+    """(w,) columns of the sheet in which the row may be elsewhere than in the piece of chances that its line runs
+    through: a steep stroke's is tall."""
+    out = np.zeros(len(read.x_mm), np.bool_)
+    at = np.flatnonzero(read.sigma_mm > _UNSURE_MM)
+    if not len(at):
+        return out[::COLUMNS_PER_PX]
+    p = np.exp(read.log_p[:, at])
+    middle = np.round(read.strip.rows_px(read.y_mm[at])).astype(np.int64)
+    top, bottom = lobe(p, np.clip(middle, 0, len(p) - 1))
+    row = np.arange(len(p))[:, None]
+    out[at] = (p * ((row >= top) & (row < bottom))).sum(axis=0) < 1 - _DOUBTED
+    return np.asarray(out.reshape(-1, COLUMNS_PER_PX).any(axis=1), np.bool_)
+
+
+def _parts(
+    piece: Piece, reads: Sequence[RowRead], chances: Sequence[Map], said: Sequence[Said], ink: Mapping[int, Map]
+) -> list[Part]:
+    """What the network is shown of each row of the piece."""
+    out = []
+    for j, (k, where) in enumerate(zip(piece.rows, piece.where, strict=True)):
+        read, nothing = reads[k], np.zeros((ROWS, where.stop - where.start), np.float32)
+        top = _first_px(read)[1] // POOLED_PX
+        if j not in piece.asked:
+            out.append(Part(chances[k][:, where], nothing, nothing, nothing, top))
+            continue
+        heights = read.strip.rows_mm(np.asarray(POOLED_PX * (np.arange(ROWS) + 0.5) - 0.5, np.float64))
+        zero, y, sigma = (
+            values[COLUMNS_PER_PX * where.start : COLUMNS_PER_PX * where.stop : COLUMNS_PER_PX]
+            for values in (said[k].zero_mm, said[k].y_mm, said[k].sigma_mm)
+        )
+        out.append(Part(chances[k][:, where], ink[k][:, where], fit_of(heights, y, sigma), away_of(heights, zero), top))
+    return out
+
+
+def what_others_say(reads: Sequence[RowRead], layout: Layout) -> list[Said]:
+    """Of each row, what the leads that are seen at the same time say of its complexes."""
+    per_s = layout.speed_mm_s / float(np.diff(reads[0].x_mm[:2])[0])
+    out = [
+        Said(_slow(read.y_mm, round(ZERO_S * per_s)), np.full(len(read.x_mm), np.nan), np.full(len(read.x_mm), np.nan))
+        for read in reads
+    ]
+    for views in _together(reads, layout.rows()):
+        for view, columns, y_mm, sigma_mm in _expected(views, per_s):
+            out[view.row].y_mm[columns], out[view.row].sigma_mm[columns] = y_mm, sigma_mm
+    return out
 
 
 def _together(reads: Sequence[RowRead], rows: tuple[tuple[Panel, ...], ...]) -> Iterator[list[_View]]:
@@ -84,10 +237,9 @@ def _together(reads: Sequence[RowRead], rows: tuple[tuple[Panel, ...], ...]) -> 
             yield [replace(view, where=slice(view.where.start, view.where.start + n)) for view in there]
 
 
-def _weighed(views: list[_View], speed_mm_s: float) -> Iterator[tuple[_View, NDArray[np.int64], NDArray[np.float32]]]:
-    """Where complexes are in doubt, of each lead: the columns of its strip and the logarithms (rows, columns) of how
-    its heights there go with the other leads."""
-    per_s = speed_mm_s / float(np.diff(views[0].read.x_mm[:2])[0])
+def _expected(views: list[_View], per_s: float) -> Iterator[tuple[_View, NDArray[np.int64], Floats, Floats]]:
+    """Of each lead, the columns of its strip that are in complexes, and where the other leads have it there, give or
+    take a deviation: mm."""
     zero_mm = [_slow(view.line_mm(), round(ZERO_S * per_s)) for view in views]
     line_mv = [(view.line_mm() - zero) / view.per_mv for view, zero in zip(views, zero_mm, strict=True)]
     within = complexes(np.array(line_mv), per_s)
@@ -95,44 +247,28 @@ def _weighed(views: list[_View], speed_mm_s: float) -> Iterator[tuple[_View, NDA
     within[:beside], within[-beside:] = False, False
     if not within.any():
         return
-    doubted = np.any([_doubted(view.read, view.where, within) for view in views], axis=0)
-    if not doubted.any():
-        return
-    doubted = binary_dilation(doubted, iterations=_AROUND)
-    used = np.flatnonzero(within | doubted)
+    used = np.flatnonzero(binary_dilation(within, iterations=_AROUND_PX))
     chances = [np.exp(view.read.log_p[:, view.where][:, used]) for view in views]
     left = [_leaves(view.read, view.where.start + used) for view in views]
     chances = [np.where(gone, np.float32(1 / len(p)), p) for p, gone in zip(chances, left, strict=True)]
     mv = [view.mv(zero[used]) for view, zero in zip(views, zero_mm, strict=True)]
     mean, variance = expected(chances, mv, covariance([view.panel.lead for view in views]))
-    at = doubted[used]
     for k, view in enumerate(views):
-        mine = at & ~left[k]
-        yield view, view.where.start + used[mine], np.log(fit(mv[k][:, mine], mean[k, mine], variance[k, mine]))
+        yield (
+            view, view.where.start + used, zero_mm[k][used] + view.per_mv * mean[k],
+            abs(view.per_mv) * np.sqrt(variance[k]),
+        )  # fmt: skip
 
 
-def _leaves(read: RowRead, at: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _leaves(read: RowRead, at: NDArray[np.int64]) -> Flags:
     """(n,) whether the line runs along its strip's edge in the columns ``at``: it may go on beyond, and then no height
     in the strip is right."""
     y_px = read.strip.rows_px(read.y_mm[at])
     edge = _EDGE_MM * read.strip.px_per_mm
-    return np.asarray((y_px < edge) | (y_px > len(read.log_p) - edge))
+    return np.asarray((y_px < edge) | (y_px > len(read.log_p) - edge), np.bool_)
 
 
 def _slow(y: Floats, width: int) -> Floats:
     """(n,) running median of y over about ``width`` places."""
     thin = median_filter(y[::_THINNED], width // _THINNED | 1, mode="nearest")
     return np.asarray(np.interp(np.arange(len(y)), np.arange(0, len(y), _THINNED), thin))
-
-
-def _doubted(read: RowRead, where: slice, within: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Columns ``within`` complexes in which the row may be elsewhere than in the piece of chances that its line runs
-    through: a steep stroke's is tall."""
-    at = where.start + np.flatnonzero(within)
-    p = np.exp(read.log_p[:, at])
-    middle = np.round(read.strip.rows_px(read.y_mm[at])).astype(np.int64)
-    top, bottom = lobe(p, np.clip(middle, 0, len(p) - 1))
-    row = np.arange(len(p))[:, None]
-    doubted = np.zeros(within.shape, np.bool_)
-    doubted[within] = (p * ((row >= top) & (row < bottom))).sum(axis=0) < 1 - _DOUBTED
-    return doubted

@@ -20,7 +20,6 @@ from ecglift.models.strip import COLUMNS_PER_PX, RowRead, cut_strip, decoded_ane
 from ecglift.paper import Layout, Panel
 from ecglift.penline import refine
 from ecglift.pixels import planes
-from ecglift.reach import stretched
 from ecglift.sheet import Sheet, Trace
 
 Floats = NDArray[np.float64]
@@ -116,7 +115,7 @@ def trace_rows(
             tall = read_row(coarse, row, settings)
             tall = _without_rivals(tall, _claim(tall, row, coarse, settings), [other.pooled() for other in others])
             read, taken = _with_tall(read, tall, baseline)
-        traces.append(_finished(read, row, settings, taken, alone=len(rows) == 1))
+        traces.append(_finished(read, row, settings, taken))
     return tuple(traces)
 
 
@@ -220,10 +219,8 @@ def _finished(
     panels: tuple[Panel, ...],
     settings: TraceSettings,
     taken: NDArray[np.bool_] | None,
-    alone: bool = False,
 ) -> Trace:
-    """The row's line made a pen's path between its ends; columns in ``taken`` are from another strip than the read.
-    ``alone``: whether it is the sheet's only row."""
+    """The row's line made a pen's path between its ends; columns in ``taken`` are from another strip than the read."""
     path = row_path(read, panels, settings)
     y_mm, sigma = path.y_mm, path.sigma_mm
     if "pen" in names():
@@ -232,9 +229,6 @@ def _finished(
         y_mm = np.where(known, y_mm + np.clip(shift_mm, -_PEN_MM, _PEN_MM), y_mm)
         sigma = np.where(known, laplace_sigma_mm(scale_mm), sigma)
     joints = _joints_mm(panels)
-    if not alone:  # where no other row is, what spreads the chances is a stain
-        within = np.any([(read.x_mm > p.x0_mm + _END_MM) & (read.x_mm < p.x1_mm - _END_MM) for p in panels], axis=0)
-        y_mm = stretched(read, y_mm, within if taken is None else within & ~taken)
     y_mm = np.where(_strays(read.x_mm, y_mm, sigma, path.presence, panels), np.nan, y_mm)
     inside = (read.x_mm >= joints[0]) & (read.x_mm <= joints[-1])
     return Trace(panels[0].row, read.x_mm[inside], y_mm[inside], sigma[inside], path.presence[inside])

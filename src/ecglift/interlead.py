@@ -56,8 +56,8 @@ _PULL: Final = 0.01
 
 _UNLIKELY: Final = 0.04
 """Chance, beside a Gaussian's peak of one, that a lead does not go with the others. One column in a hundred is farther
-than 3.5 deviations from what they say. 24 pages whose complexes cross gain 1.5 dB with 0.003, 1.3 with 0.04; 24 others
-lose 0.2 with the first, up to 7 where the network had been right, and gain 0.3 with the second."""
+than 3.5 deviations from what they say. Where what they say was all that told rows apart, 24 pages whose complexes cross
+gained 1.5 dB with 0.003, 1.3 with 0.04, and 24 others lost 0.2 with the first and gained 0.3 with the second."""
 
 _LEAST_MV: Final = 0.03
 _BROAD_MV: Final = 0.2

@@ -41,6 +41,7 @@ _SHORT: Final = 32
 _EDGE_MM: Final = 1.5
 """A line that runs that near to its strip's edge may have left it."""
 _DETAIL: Final = 1e-3
+"""The least chance of a row of the strip, where the network's is divided."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,8 @@ class _View:
 def told_apart(reads: Sequence[RowRead], layout: Layout, model: Any = None) -> list[RowRead]:
     """The rows' ``reads`` with their chances where lines cross as the crossing network has them, and their lines
     decoded anew; the others as they are. ``model``: the network, the package's own if none is given."""
+    if len(reads) < 2:
+        return list(reads)
     chances = claimed(reads, layout)
     pieces = pieces_in_doubt(reads, chances)
     if not pieces:
@@ -108,7 +111,9 @@ def told_apart(reads: Sequence[RowRead], layout: Layout, model: Any = None) -> l
             row, where = piece.rows[k], piece.where[k]
             inner = slice(COLUMNS_PER_PX * _BESIDE_PX, COLUMNS_PER_PX * (where.stop - where.start - _BESIDE_PX))
             columns = slice(COLUMNS_PER_PX * where.start + inner.start, COLUMNS_PER_PX * where.start + inner.stop)
-            fine = log_p.setdefault(row, reads[row].log_p.copy())
+            if row not in log_p:
+                log_p[row] = reads[row].log_p.copy()
+            fine = log_p[row]
             there = np.repeat(parts[k].chances.any(axis=0), COLUMNS_PER_PX)[inner]
             fine[:, columns] = np.where(there, _detailed(answer[:, inner], fine[:, columns]), fine[:, columns])
             changed[row][columns] = there
@@ -132,41 +137,40 @@ def claimed(reads: Sequence[RowRead], layout: Layout) -> list[Map]:
     return out
 
 
-def _first_px(read: RowRead) -> tuple[int, int]:
-    """Column and row of the sheet, counted from its millimetre 0, at which the strip begins."""
-    scale = read.strip.px_per_mm
+def lattice_corner(read: RowRead) -> tuple[int, int]:
+    """Column and row of the network's lattice, counted from the sheet's millimetre 0, at which the strip begins."""
     # All strips of a sheet begin at the same fraction of a pixel.
-    return int(np.floor(read.strip.left_mm * scale + 1e-3)), int(np.floor(read.strip.top_mm * scale + 1e-3))
+    corner = np.floor(np.array([read.strip.left_mm, read.strip.top_mm]) * read.strip.px_per_mm + 1e-3)
+    return int(corner[0]), int(corner[1]) // POOLED_PX
 
 
 def pieces_in_doubt(reads: Sequence[RowRead], chances: Sequence[Map]) -> list[Piece]:
     """The pieces of the sheet in which rows with these ``chances`` on the network's lattice are to be told apart."""
-    corners = [_first_px(read) for read in reads]
-    first = min(x for x, _ in corners)
-    last = max(x + claim.shape[1] for (x, _), claim in zip(corners, chances, strict=True))
-    tops = [y // POOLED_PX for _, y in corners]
-    total = np.zeros((max(tops) - min(tops) + ROWS, last - first), np.float32)
-    for (x, _), top, claim in zip(corners, tops, chances, strict=True):
-        total[top - min(tops) : top - min(tops) + ROWS, x - first : x - first + claim.shape[1]] += claim
-    in_doubt = np.zeros((len(reads), last - first), np.bool_)
-    for k, ((x, _), top, claim) in enumerate(zip(corners, tops, chances, strict=True)):
-        there = slice(x - first, x - first + claim.shape[1])
-        rivals = total[top - min(tops) : top - min(tops) + ROWS, there] - claim
+    corners = [lattice_corner(read) for read in reads]
+    first, top = (min(values) for values in zip(*corners, strict=True))
+    there = [
+        np.s_[y - top : y - top + ROWS, x - first : x - first + claim.shape[1]]
+        for (x, y), claim in zip(corners, chances, strict=True)
+    ]
+    total = np.zeros((max(rows.stop for rows, _ in there), max(columns.stop for _, columns in there)), np.float32)
+    for at, claim in zip(there, chances, strict=True):
+        total[at] += claim
+    in_doubt = np.zeros((len(reads), total.shape[1]), np.bool_)
+    for k, (at, claim) in enumerate(zip(there, chances, strict=True)):
+        rivals = total[at] - claim
         mine, theirs = (cv2.blur(p, (1, _REACH), borderType=cv2.BORDER_CONSTANT) for p in (claim, rivals))
         disputed = np.minimum(mine, theirs).sum(axis=0) > _DOUBTED
-        in_doubt[k, there] = claim.any(axis=0) & (disputed | _elsewhere(reads[k]))
-    if len(reads) < 2 or not in_doubt.any():
-        return []
+        in_doubt[k, at[1]] = claim.any(axis=0) & (disputed | _elsewhere(reads[k]))
     wide = binary_dilation(in_doubt.any(axis=0), iterations=_AROUND_PX + _BESIDE_PX)
     pieces = []
     for (run,) in find_objects(label(wide)[0]):
         reaching = [
-            k for k, ((x, _), claim) in enumerate(zip(corners, chances, strict=True))
-            if x - first <= run.start and run.stop <= x - first + claim.shape[1]
-        ]  # fmt: skip
+            k for k, (_, columns) in enumerate(there) if columns.start <= run.start and run.stop <= columns.stop
+        ]
         asked = tuple(j for j, k in enumerate(reaching) if in_doubt[k, run].any())
         if len(reaching) > 1 and asked:
-            where = tuple(slice(run.start + first - corners[k][0], run.stop + first - corners[k][0]) for k in reaching)
+            begins = [there[k][1].start for k in reaching]
+            where = tuple(slice(run.start - begin, run.stop - begin) for begin in begins)
             pieces.append(Piece(tuple(reaching), where, asked))
     return pieces
 
@@ -193,7 +197,7 @@ def _parts(
     out = []
     for j, (k, where) in enumerate(zip(piece.rows, piece.where, strict=True)):
         read, nothing = reads[k], np.zeros((ROWS, where.stop - where.start), np.float32)
-        top = _first_px(read)[1] // POOLED_PX
+        _, top = lattice_corner(read)
         if j not in piece.asked:
             out.append(Part(chances[k][:, where], nothing, nothing, nothing, top))
             continue

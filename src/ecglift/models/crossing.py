@@ -127,6 +127,11 @@ def told(model: Any, parts: Sequence[Part], asked: Sequence[int], passes: int = 
         p = np.exp(logits - logits.max(axis=1, keepdims=True))
         answers = list(np.asarray(p / p.sum(axis=1, keepdims=True), np.float32))
         for k, answer in zip(asked, answers, strict=True):
-            there = parts[k].chances.any(axis=0)
-            current[k] = there * answer.reshape(ROWS, width, COLUMNS_PER_PX).mean(axis=2)
+            current[k] = claimed_anew(parts[k], answer)
     return answers
+
+
+def claimed_anew(part: Part, answer: Map) -> Map:
+    """The chances (ROWS, w) that a row claims with its ``answer`` (ROWS, 2·w): none beyond its ends."""
+    columns = answer.reshape(ROWS, -1, COLUMNS_PER_PX).mean(axis=2)
+    return np.asarray(part.chances.any(axis=0) * columns, np.float32)

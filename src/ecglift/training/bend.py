@@ -40,7 +40,8 @@ from ecglift.models.bend import (
 from ecglift.press.capture import KINDS, CaptureSettings, capture
 from ecglift.press.compose import compose
 from ecglift.press.style import competition_style, random_style
-from ecglift.training.collecting import collect
+from ecglift.training.average import Average
+from ecglift.training.collecting import collect, held_out
 from ecglift.training.command import add_start, add_workers, parser_for, rate_at, recipe_of
 from ecglift.training.export import has_bfloat16, load_weights, write_checked
 from ecglift.training.signals import Signals
@@ -210,7 +211,7 @@ def stored(folder: Path) -> tuple[list[Sheet], list[Sheet]]:
     for path in sorted(folder.glob("*.npz")):
         with np.load(path) as arrays:
             sheet = Sheet(**{name: arrays[name] for name in arrays.files})
-        parts[int(path.stem.split("-")[-1]) % _HELD == 0].append(sheet)
+        parts[held_out(path, _HELD)].append(sheet)
     return parts
 
 
@@ -263,7 +264,7 @@ def train(
     model = BendNetwork(recipe.width).to(memory_format=torch.channels_last)
     if start is not None:
         load_weights(model, start)
-    average = {name: value.detach().clone() for name, value in model.state_dict().items()}
+    average = Average(model, recipe.average)
     optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.rate, weight_decay=recipe.weight_decay)
     quick = has_bfloat16("cpu")
     begun, step = time.monotonic(), 0
@@ -281,14 +282,12 @@ def train(
         if torch.isfinite(size):  # bfloat16 convolutions of some widths answer what is no number
             optimizer.step()
         step += 1
-        keep = min(recipe.average, step / (step + 10))
-        for name, value in model.state_dict().items():
-            average[name].lerp_(value, 1 - keep)
+        average.take(model)
         if step % 500 == 0:
-            torch.save(average, out / "checkpoint.pt")
+            torch.save(average.weights, out / "checkpoint.pt")
         if step % 100 == 0:
             print(json.dumps({"step": step, "correction": correction.item(), "scale": likelihood.item()}), flush=True)
-    model.load_state_dict(average)
+    model.load_state_dict(average.weights)
     model.eval()
     scores = {"steps": float(step), "sheets": float(len(sheets)), **validate(model, held)}
     torch.save(model.state_dict(), out / "checkpoint.pt")

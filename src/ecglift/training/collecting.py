@@ -27,6 +27,12 @@ def collect(make: Make, minutes: float, seed: int, folder_of_signals: Path | Non
         return sum(pool.map(_work, jobs))
 
 
+def held_out(path: Path, every: int) -> bool:
+    """Whether the page in ``path`` is the one of ``every`` that is not trained on: the same ones whenever more are
+    added."""
+    return int(path.stem.split("-")[-1]) % every == 0
+
+
 def _work(job: tuple[int, Make, float, int, Path | None, Path]) -> int:
     number, make, minutes, seed, folder_of_signals, folder = job
     import cv2

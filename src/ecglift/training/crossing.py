@@ -24,15 +24,27 @@ from scipy.ndimage import maximum_filter1d, minimum_filter1d, uniform_filter1d
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ecglift.crossings import Piece, claimed, pieces_in_doubt, what_others_say
-from ecglift.models.crossing import CHANNELS, POOLED_PX, ROWS, Part, away_of, fit_of, ink_of, seen
+from ecglift.crossings import Piece, claimed, lattice_corner, pieces_in_doubt, what_others_say
+from ecglift.models.crossing import (
+    CHANNELS,
+    PASSES,
+    POOLED_PX,
+    ROWS,
+    Part,
+    away_of,
+    claimed_anew,
+    fit_of,
+    ink_of,
+    seen,
+)
 from ecglift.models.strip import COLUMNS_PER_PX
 from ecglift.press.capture import KINDS, CaptureSettings, capture
 from ecglift.press.compose import compose
 from ecglift.press.page import Page
 from ecglift.press.style import competition_style, random_style
 from ecglift.sheet import SHEET_PX_PER_MM
-from ecglift.training.collecting import collect
+from ecglift.training.average import Average
+from ecglift.training.collecting import collect, held_out
 from ecglift.training.command import add_start, add_workers, parser_for, rate_at, recipe_of
 from ecglift.training.crops import crowded, row_curve
 from ecglift.training.export import has_bfloat16, load_weights, write_checked
@@ -175,7 +187,7 @@ def page_pieces(rng: np.random.Generator, signals: Signals, recipe: Recipe) -> d
         for j, (k, where) in enumerate(zip(piece.rows, piece.where, strict=True)):
             read = reads[k]
             arrays["chances"].append(_packed(chances[k][:, where]))
-            arrays["top"].append(np.int32(np.floor(read.strip.top_mm * read.strip.px_per_mm + 1e-3)) // POOLED_PX)
+            arrays["top"].append(np.int32(lattice_corner(read)[1]))
             if j not in piece.asked:
                 continue
             if k not in ink:
@@ -292,27 +304,22 @@ def line_loss(logits: Tensor, true: Tensor, sigma: float) -> tuple[Tensor, Tenso
     return (entropy * inside).sum() / n, (error * inside).sum() / n
 
 
-def two_passes(model: nn.Module, examples: Sequence[Example], autocast: Any) -> tuple[list[Tensor], Tensor]:
-    """Logits of both passes, (rows, ROWS, 2·w), of all asked rows in turn, and the true rows."""
+def all_passes(model: nn.Module, examples: Sequence[Example], autocast: Any) -> tuple[list[Tensor], Tensor]:
+    """Logits of all passes, (rows, ROWS, 2·w), of all asked rows in turn, and the true rows."""
     current = [[part.chances for part in one.parts] for one in examples]
     true = torch.from_numpy(np.concatenate([one.true for one in examples]).astype(np.float32))
-    out = []
-    for _ in range(2):
+    out: list[Tensor] = []
+    for _ in range(PASSES):
+        if out:
+            answers = iter(out[-1].detach().softmax(1).numpy())
+            for one, now in zip(examples, current, strict=True):
+                for j in one.asked:
+                    now[j] = claimed_anew(one.parts[j], next(answers))
         shown = torch.from_numpy(
             np.concatenate([seen(one.parts, now, one.asked) for one, now in zip(examples, current, strict=True)])
         )
         with autocast():
-            logits = model(shown.to(memory_format=torch.channels_last)).float()
-        out.append(logits)
-        if len(out) == 2:
-            break
-        n, rows, columns = logits.shape
-        chances = logits.detach().softmax(1).reshape(n, rows, columns // 2, 2).mean(-1).numpy()
-        first = 0
-        for one, now in zip(examples, current, strict=True):
-            for j in one.asked:
-                now[j] = one.parts[j].chances.any(axis=0) * chances[first]
-                first += 1
+            out.append(model(shown.to(memory_format=torch.channels_last)).float())
     return out, true
 
 
@@ -320,7 +327,7 @@ class Store:
     """The pieces in ``folder``, of pages to train on or held out: the same ones whenever more have been added."""
 
     def __init__(self, folder: Path, held: bool) -> None:
-        paths = [p for p in sorted(folder.glob("*.npz")) if (int(p.stem.split("-")[-1]) % _HELD == 0) == held]
+        paths = [path for path in sorted(folder.glob("*.npz")) if held_out(path, _HELD) == held]
         self.at: list[tuple[Path, int]] = []
         doubts = []
         for path in paths:
@@ -352,7 +359,7 @@ def train(store: Store, held: Store, out: Path, recipe: Recipe, start: Path | No
     else:
         nn.init.zeros_(model.last.weight)
         nn.init.zeros_(model.last.bias)
-    average = {name: value.detach().clone() for name, value in model.state_dict().items()}
+    average = Average(model, recipe.average)
     optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.rate, weight_decay=recipe.weight_decay)
     autocast = partial(torch.autocast, "cpu", dtype=torch.bfloat16, enabled=has_bfloat16("cpu"))
     begun, step = time.monotonic(), 0
@@ -362,7 +369,7 @@ def train(store: Store, held: Store, out: Path, recipe: Recipe, start: Path | No
         examples: list[Example] = []
         while sum(len(one.asked) for one in examples) < recipe.batch:
             examples.append(example(store.arrays(int(rng.choice(len(store), p=store.chances))), rng, recipe.unsaid))
-        passes, true = two_passes(model, examples, autocast)
+        passes, true = all_passes(model, examples, autocast)
         losses = [line_loss(logits, true, recipe.sigma) for logits in passes]
         loss = sum(entropy + recipe.decoded * error for entropy, error in losses)
         optimizer.zero_grad(set_to_none=True)
@@ -371,11 +378,9 @@ def train(store: Store, held: Store, out: Path, recipe: Recipe, start: Path | No
         if torch.isfinite(size):
             optimizer.step()
         step += 1
-        keep = min(recipe.average, step / (step + 10))
-        for name, value in model.state_dict().items():
-            average[name].lerp_(value, 1 - keep)
+        average.take(model)
         if step % 300 == 0:
-            torch.save(average, out / "checkpoint.pt")
+            torch.save(average.weights, out / "checkpoint.pt")
         if step % 25 == 0:
             values = {
                 f"{name}{k + 1}": round(v.item(), 3)
@@ -383,7 +388,7 @@ def train(store: Store, held: Store, out: Path, recipe: Recipe, start: Path | No
                 for name, v in zip(("entropy", "mm"), pair, strict=True)
             }
             print(json.dumps({"step": step, "minutes": round(done * recipe.minutes, 1), **values}), flush=True)
-    model.load_state_dict(average)
+    model.load_state_dict(average.weights)
     model.eval()
     scores = {"steps": float(step), "pieces": float(len(store)), **validate(model, held, recipe)}
     torch.save(model.state_dict(), out / "checkpoint.pt")
@@ -402,7 +407,7 @@ def validate(model: nn.Module, held: Store, recipe: Recipe, most: int = 400) -> 
     with torch.no_grad():
         for k in np.linspace(0, len(held) - 1, min(most, len(held))).astype(int):
             one = example(held.arrays(int(k)))
-            passes, true = two_passes(model, [one], partial(torch.autocast, "cpu", enabled=False))
+            passes, true = all_passes(model, [one], partial(torch.autocast, "cpu", enabled=False))
             before = torch.log(torch.from_numpy(np.stack([one.parts[j].chances for j in one.asked])) + 1e-6)
             for values, logits in zip(sums, [before.repeat_interleave(2, dim=2), *passes], strict=True):
                 entropy, _ = line_loss(logits, true, recipe.sigma)

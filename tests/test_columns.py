@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ecglift.reading.columns import Columns, common_place, extents, fit_columns, nominal, together
+from ecglift.reading.columns import Columns, common_place, extents, fit_columns, nominal, together, within_rows
 from ecglift.reading.hypotheses import RowView
 from ecglift.reading.marks import Edge, Row
 
@@ -85,3 +85,13 @@ def test_a_column_that_the_picture_cuts_off_is_as_long_as_the_other() -> None:
     assert found.cut == (True, False)
     exact = nominal(found, 25.0)
     assert [exact.start_mm(0), exact.start_mm(1), exact.end_mm(1)] == pytest.approx([-14.0, 111.0, 236.0], abs=0.05)
+
+
+def test_a_row_that_no_arrangement_has_does_not_stretch_the_others() -> None:
+    """The feet of pulses in front of six rows made a seventh, and all began with the pulses: -3 dB instead of 24."""
+    row = RowView(Row(40.0, 24.0, 152.6, 128.0, 1.0), (Edge(23.5, 0.6),), (Edge(152.7, 0.8),), ())
+    feet = RowView(Row(170.0, 10.4, 94.4, 84.0, 1.0), (), (), ())
+    assert extents([row] * 6 + [feet])[1] == pytest.approx((10.4, 152.7))
+    assert within_rows((10.4, 152.7), [row] * 6) == pytest.approx((23.5, 152.7))
+    # What the rows themselves reach nearly is left as it was found.
+    assert within_rows((22.0, 152.7), [row] * 6) == (22.0, 152.7)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, find_objects, label, median_filter
 
+from ecglift.interbeat import find_beats, told_by_others
 from ecglift.interlead import ZERO_S, complexes, covariance, expected
 from ecglift.models.crossing import POOLED_PX, ROWS, Part, away_of, fit_of, ink_of, pooled, told
 from ecglift.models.runtime import load
@@ -40,8 +41,12 @@ _SHORT: Final = 32
 """Columns, 2 mm: less than a complex."""
 _EDGE_MM: Final = 1.5
 """A line that runs that near to its strip's edge may have left it."""
-_DETAIL: Final = 1e-3
-"""The least chance of a row of the strip, where the network's is divided."""
+_LEAST: Final = 1e-7
+"""The least chance of a row of the strip."""
+_DETAIL_PX: Final = 25
+_DETAIL: Final = 8e-4
+"""Rows of the strip, 3 mm, in which a row's own chances keep their proportions, and the mean chance there below which
+they do not tell: a sharp stroke is sharper in them than in what the network answers."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,10 @@ class _View:
     def line_mm(self) -> Floats:
         return self.read.y_mm[self.where]
 
+    def zero_mm(self, per_s: float) -> Floats:
+        """(n,) where its zero line is, ``per_s`` columns a second."""
+        return _slow(self.line_mm(), round(ZERO_S * per_s))
+
     def mv(self, zero_mm: Floats) -> Map:
         """(rows, n) what the strip's heights are in mV, from zero lines (n,)."""
         heights = self.read.strip.rows_mm(np.arange(len(self.read.log_p), dtype=float))
@@ -91,8 +100,9 @@ class _View:
 
 
 def told_apart(reads: Sequence[RowRead], layout: Layout, model: Any = None) -> list[RowRead]:
-    """The rows' ``reads`` with their chances where lines cross as the crossing network has them, and their lines
-    decoded anew; the others as they are. ``model``: the network, the package's own if none is given."""
+    """The rows' ``reads`` with their chances where lines cross as the crossing network has them and their other beats
+    say, and their lines decoded anew; the others as they are. ``model``: the network, the package's own if none is
+    given."""
     if len(reads) < 2:
         return list(reads)
     chances = claimed(reads, layout)
@@ -117,15 +127,49 @@ def told_apart(reads: Sequence[RowRead], layout: Layout, model: Any = None) -> l
             there = np.repeat(parts[k].chances.any(axis=0), COLUMNS_PER_PX)[inner]
             fine[:, columns] = np.where(there, _detailed(answer[:, inner], fine[:, columns]), fine[:, columns])
             changed[row][columns] = there
-    return [decoded_anew(read, log_p[k], changed[k]) if k in log_p else read for k, read in enumerate(reads)]
+    apart = [decoded_anew(read, log_p[k], changed[k]) if k in log_p else read for k, read in enumerate(reads)]
+    return _beat_by_beat(apart, changed, layout)
+
+
+def _beat_by_beat(reads: Sequence[RowRead], disputed: Mapping[int, Flags], layout: Layout) -> list[RowRead]:
+    """The rows' ``reads`` with the chances of their complexes, in columns that were ``disputed`` (n,) alone, as likely
+    as the same leads' other complexes make them."""
+    per_s = _columns_a_second(reads, layout)
+    changed = {k: np.zeros(len(read.x_mm), np.bool_) for k, read in enumerate(reads)}
+    log_p: dict[int, Map] = {}
+    for views in _together(reads, layout.rows()):
+        if not any(disputed[view.row][view.where].any() for view in views):
+            continue
+        zero_mm = [view.zero_mm(per_s) for view in views]
+        off_mm = np.array([view.line_mm() - zero for view, zero in zip(views, zero_mm, strict=True)])
+        beats = find_beats(off_mm, complexes(off_mm / np.array([[view.per_mv] for view in views]), per_s), per_s)
+        for view, zero in zip(views, zero_mm, strict=True):
+            strip, open_ = view.read.strip, disputed[view.row][view.where]
+            asked = [k for k in range(len(beats.middles)) if open_[beats.around(k)].any()]
+            if not asked:
+                continue
+            chances = np.exp(view.read.log_p[:, view.where])
+            fine = log_p.setdefault(view.row, view.read.log_p.copy())
+            for k in asked:
+                around = beats.around(k)
+                others = told_by_others(chances, strip.rows_px(zero), beats, k, strip.px_per_mm)
+                if others is None:
+                    continue
+                p = chances[:, around] * others
+                there = np.flatnonzero(open_[around])
+                columns = view.where.start + around.start + there
+                fine[:, columns] = np.log(np.maximum((p / p.sum(axis=0))[:, there], _LEAST))
+                changed[view.row][columns] = True
+    return [decoded_anew(read, log_p[k], changed[k]) if changed[k].any() else read for k, read in enumerate(reads)]
 
 
 def _detailed(answer: Map, log_p: Map) -> Map:
-    """The chances ``answer`` (ROWS, n) as log-probabilities (POOLED_PX·ROWS, n), divided within their rows as ``log_p``
-    has them."""
-    pairs = np.exp(log_p).reshape(ROWS, POOLED_PX, -1) + np.float32(_DETAIL)
-    fine = answer[:, None] * pairs / pairs.sum(axis=1, keepdims=True)
-    return np.asarray(np.log(np.maximum(fine.reshape(log_p.shape), 1e-7)), np.float32)
+    """The chances ``answer`` (ROWS, n) as log-probabilities (POOLED_PX·ROWS, n): those of ``log_p``, as much of them in
+    all within some millimetres as the answer has there; where ``log_p`` has next to none, the answer itself."""
+    own, answered = np.exp(log_p), np.repeat(answer / POOLED_PX, POOLED_PX, axis=0)
+    there, wanted = (cv2.blur(p, (1, _DETAIL_PX), borderType=cv2.BORDER_CONSTANT) for p in (own, answered))
+    fine = (own * wanted + answered * np.float32(_DETAIL)) / (there + np.float32(_DETAIL))
+    return np.asarray(np.log(np.maximum(fine / fine.sum(axis=0), _LEAST)), np.float32)
 
 
 def claimed(reads: Sequence[RowRead], layout: Layout) -> list[Map]:
@@ -212,7 +256,7 @@ def _parts(
 
 def what_others_say(reads: Sequence[RowRead], layout: Layout) -> list[Said]:
     """Of each row, what the leads that are seen at the same time say of its complexes."""
-    per_s = layout.speed_mm_s / float(np.diff(reads[0].x_mm[:2])[0])
+    per_s = _columns_a_second(reads, layout)
     out = [
         Said(_slow(read.y_mm, round(ZERO_S * per_s)), np.full(len(read.x_mm), np.nan), np.full(len(read.x_mm), np.nan))
         for read in reads
@@ -221,6 +265,10 @@ def what_others_say(reads: Sequence[RowRead], layout: Layout) -> list[Said]:
         for view, columns, y_mm, sigma_mm in _expected(views, per_s):
             out[view.row].y_mm[columns], out[view.row].sigma_mm[columns] = y_mm, sigma_mm
     return out
+
+
+def _columns_a_second(reads: Sequence[RowRead], layout: Layout) -> float:
+    return layout.speed_mm_s / float(np.diff(reads[0].x_mm[:2])[0])
 
 
 def _together(reads: Sequence[RowRead], rows: tuple[tuple[Panel, ...], ...]) -> Iterator[list[_View]]:
@@ -244,7 +292,7 @@ def _together(reads: Sequence[RowRead], rows: tuple[tuple[Panel, ...], ...]) -> 
 def _expected(views: list[_View], per_s: float) -> Iterator[tuple[_View, NDArray[np.int64], Floats, Floats]]:
     """Of each lead, the columns of its strip that are in complexes, and where the other leads have it there, give or
     take a deviation: mm."""
-    zero_mm = [_slow(view.line_mm(), round(ZERO_S * per_s)) for view in views]
+    zero_mm = [view.zero_mm(per_s) for view in views]
     line_mv = [(view.line_mm() - zero) / view.per_mv for view, zero in zip(views, zero_mm, strict=True)]
     within = complexes(np.array(line_mv), per_s)
     beside = round(_BESIDE_S * per_s)

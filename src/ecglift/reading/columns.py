@@ -70,6 +70,22 @@ class Columns:
 def extents(views: Sequence[RowView]) -> tuple[tuple[float, float], ...]:
     """Left and right end of the rows together, mm: of most of those that are nearly as long as the longest, and, where
     that is longer, from the first to the last of them: a torn page cuts some rows short."""
+    first, last = _reaches(views)
+    common, widest = (float(np.median(first)), float(np.median(last))), (min(first), max(last))
+    return (common, widest) if widest[1] - widest[0] > common[1] - common[0] + _CUT_MM else (common,)
+
+
+def within_rows(extent: tuple[float, float], views: Sequence[RowView]) -> tuple[float, float]:
+    """``extent``, mm, of several rows no farther than the first and the last of ``views`` that are nearly as long as
+    the longest: others, the edge of a grid among them, have no say."""
+    first, last = _reaches(views)
+    x0 = min(first) if min(first) > extent[0] + _CUT_MM else extent[0]
+    x1 = max(last) if max(last) < extent[1] - _CUT_MM else extent[1]
+    return (x0, x1) if x0 < x1 else extent
+
+
+def _reaches(views: Sequence[RowView]) -> tuple[list[float], list[float]]:
+    """Where the rows begin that are nearly as long as the longest, and where they end, mm."""
     long = [v.row for v in views if v.row.weight_mm > 0.6 * max(w.row.weight_mm for w in views)]
     first, last = [], []
     for view in views:
@@ -78,8 +94,7 @@ def extents(views: Sequence[RowView]) -> tuple[tuple[float, float], ...]:
             ends = [e.x_mm for e in view.ends if abs(e.x_mm - view.row.x1_mm) < 4 and e.chance > 0.4]
             first.append(starts[0] if starts else view.row.x0_mm)
             last.append(ends[-1] if ends else view.row.x1_mm)
-    common, widest = (float(np.median(first)), float(np.median(last))), (min(first), max(last))
-    return (common, widest) if widest[1] - widest[0] > common[1] - common[0] + _CUT_MM else (common,)
+    return first, last
 
 
 def fit_columns(

@@ -17,7 +17,7 @@ from ecglift.models.words import NAMES, read_words
 from ecglift.paper import TEMPLATES, Layout, Panel, Template
 from ecglift.problem import Problem, fail
 from ecglift.reading.bars import Bar, find_bars
-from ecglift.reading.columns import Columns, extents, fit_columns, together
+from ecglift.reading.columns import Columns, extents, fit_columns, together, within_rows
 from ecglift.reading.hypotheses import (
     CUSTOM,
     Hypothesis,
@@ -443,6 +443,7 @@ def _posterior(hypotheses: tuple[Hypothesis, ...]) -> list[float]:
 def _columns(best: Hypothesis, views: list[RowView], extent: tuple[float, float]) -> dict[int, Columns]:
     """The columns of the rows with 1, 2, … panels."""
     out = {}
+    extent = within_rows(extent, [views[k] for k in sorted({cell.row for cell in best.cells})])
     for n in sorted({cell.n_columns for cell in best.cells}):
         rows = sorted({cell.row for cell in best.cells if cell.n_columns == n})
         named = [

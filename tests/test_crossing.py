@@ -27,15 +27,14 @@ def test_rows_are_added_up_and_columns_averaged() -> None:
 
 def test_each_row_sees_what_is_claimed_above_and_below_it() -> None:
     parts = [part(0, 100), part(40, 100), part(80, 100)]
-    current = [p.chances for p in parts]
-    shown = seen(parts, current, [1])
+    shown = seen(parts, [1])
     assert shown.shape == (1, CHANNELS, ROWS, 16)
-    assert [int(shown[0, k, :, 3].argmax()) for k in range(4)] == [100, 100, 60, 140]
-    assert shown[0, :4].max() == pytest.approx(1.0, abs=1e-3)
-    assert shown[0, :4].min() == pytest.approx(-1.0)
-    first = seen(parts, current, [0])[0]
-    assert first[2].max() == pytest.approx(-1.0)
-    assert sorted(np.flatnonzero(first[3, :, 0] > 0)) == [140, 180]
+    assert [int(shown[0, k, :, 3].argmax()) for k in range(3)] == [100, 60, 140]
+    assert shown[0, :3].max() == pytest.approx(1.0, abs=1e-3)
+    assert shown[0, :3].min() == pytest.approx(-1.0)
+    first = seen(parts, [0])[0]
+    assert first[1].max() == pytest.approx(-1.0)
+    assert sorted(np.flatnonzero(first[2, :, 0] > 0)) == [140, 180]
 
 
 @pytest.mark.parametrize("paper", [255, 120])

@@ -67,7 +67,7 @@ class Echo:
     """A network that answers what it is shown of the row's chances now."""
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        now = 2 * np.log(10) * (inputs["seen"][:, 1] - 1)
+        now = 2 * np.log(10) * (inputs["seen"][:, 0] - 1)
         return {"line": np.repeat(now, COLUMNS_PER_PX, axis=2)}
 
 

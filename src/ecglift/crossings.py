@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from dataclasses import dataclass
 from typing import Any, Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import binary_dilation, find_objects, label, median_filter
+from scipy.ndimage import binary_dilation, find_objects, label
 
 from ecglift.interbeat import find_beats, told_by_others
-from ecglift.interlead import ZERO_S, complexes, covariance, expected
+from ecglift.interlead import complexes, covariance, expected
 from ecglift.models.crossing import POOLED_PX, ROWS, Part, away_of, fit_of, ink_of, pooled, told
 from ecglift.models.runtime import load
 from ecglift.models.strip import COLUMNS_PER_PX, RowRead, decoded_anew, lobe
-from ecglift.paper import Layout, Panel
+from ecglift.paper import Layout
+from ecglift.simultaneous import View, columns_a_second, together, zero_line
 
 Floats = NDArray[np.float64]
 Map = NDArray[np.float32]
 Flags = NDArray[np.bool_]
 
-_THINNED: Final = 4
 _DOUBTED: Final = 0.1
 """A column is in doubt where a row may be elsewhere than in the piece of chances that its line runs through, or where
 others say that it is theirs, with that chance."""
@@ -37,8 +36,6 @@ _REACH: Final = 3
 """Rows of a quarter of a millimetre within which two rows' chances are of the same ink."""
 _BESIDE_S: Final = 0.05
 """So near to a lead's ends stand pulses and separators."""
-_SHORT: Final = 32
-"""Columns, 2 mm: less than a complex."""
 _EDGE_MM: Final = 1.5
 """A line that runs that near to its strip's edge may have left it."""
 _LEAST: Final = 1e-7
@@ -70,33 +67,6 @@ class Piece:
     rows: tuple[int, ...]
     where: tuple[slice, ...]
     asked: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class _View:
-    """A lead where others are seen at the same time: the columns ``where`` of its row's strip."""
-
-    row: int
-    panel: Panel
-    read: RowRead
-    where: slice
-
-    def line_mm(self) -> Floats:
-        return self.read.y_mm[self.where]
-
-    def zero_mm(self, per_s: float) -> Floats:
-        """(n,) where its zero line is, ``per_s`` columns a second."""
-        return _slow(self.line_mm(), round(ZERO_S * per_s))
-
-    def mv(self, zero_mm: Floats) -> Map:
-        """(rows, n) what the strip's heights are in mV, from zero lines (n,)."""
-        heights = self.read.strip.rows_mm(np.arange(len(self.read.log_p), dtype=float))
-        return np.asarray((heights[:, None] - zero_mm) / self.per_mv, np.float32)
-
-    @property
-    def per_mv(self) -> float:
-        """Millimetres downwards for a millivolt."""
-        return -self.panel.gain_mm_mv * self.panel.polarity
 
 
 def told_apart(reads: Sequence[RowRead], layout: Layout, model: Any = None) -> list[RowRead]:
@@ -134,10 +104,10 @@ def told_apart(reads: Sequence[RowRead], layout: Layout, model: Any = None) -> l
 def _beat_by_beat(reads: Sequence[RowRead], disputed: Mapping[int, Flags], layout: Layout) -> list[RowRead]:
     """The rows' ``reads`` with the chances of their complexes, in columns that were ``disputed`` (n,) alone, as likely
     as the same leads' other complexes make them."""
-    per_s = _columns_a_second(reads, layout)
+    per_s = columns_a_second(reads, layout)
     changed = {k: np.zeros(len(read.x_mm), np.bool_) for k, read in enumerate(reads)}
     log_p: dict[int, Map] = {}
-    for views in _together(reads, layout.rows()):
+    for views in together(reads, layout.rows()):
         if not any(disputed[view.row][view.where].any() for view in views):
             continue
         zero_mm = [view.zero_mm(per_s) for view in views]
@@ -256,40 +226,18 @@ def _parts(
 
 def what_others_say(reads: Sequence[RowRead], layout: Layout) -> list[Said]:
     """Of each row, what the leads that are seen at the same time say of its complexes."""
-    per_s = _columns_a_second(reads, layout)
+    per_s = columns_a_second(reads, layout)
     out = [
-        Said(_slow(read.y_mm, round(ZERO_S * per_s)), np.full(len(read.x_mm), np.nan), np.full(len(read.x_mm), np.nan))
+        Said(zero_line(read.y_mm, per_s), np.full(len(read.x_mm), np.nan), np.full(len(read.x_mm), np.nan))
         for read in reads
     ]
-    for views in _together(reads, layout.rows()):
+    for views in together(reads, layout.rows()):
         for view, columns, y_mm, sigma_mm in _expected(views, per_s):
             out[view.row].y_mm[columns], out[view.row].sigma_mm[columns] = y_mm, sigma_mm
     return out
 
 
-def _columns_a_second(reads: Sequence[RowRead], layout: Layout) -> float:
-    return layout.speed_mm_s / float(np.diff(reads[0].x_mm[:2])[0])
-
-
-def _together(reads: Sequence[RowRead], rows: tuple[tuple[Panel, ...], ...]) -> Iterator[list[_View]]:
-    """The leads, two or more, of every piece of the sheet over which the same ones are seen at the same time."""
-    columns = [panel for row in rows if len(row) > 1 for panel in row]
-    # Columns that show the same seconds: a strip below goes on while they begin anew.
-    repeated = bool(columns) and len({panel.start_s for panel in columns}) == 1
-    ends = sorted({x for row in rows for panel in row for x in (panel.x0_mm, panel.x1_mm)})
-    for x0, x1 in pairwise(ends):
-        there = [
-            _View(k, panel, reads[k], slice(*np.searchsorted(reads[k].x_mm, (x0 - 1e-6, x1 + 1e-6))))
-            for k, row in enumerate(rows)
-            for panel in row
-            if panel.x0_mm <= x0 and x1 <= panel.x1_mm and not (repeated and len(row) == 1)
-        ]
-        n = min((view.where.stop - view.where.start for view in there), default=0)
-        if len(there) > 1 and n > _SHORT:
-            yield [replace(view, where=slice(view.where.start, view.where.start + n)) for view in there]
-
-
-def _expected(views: list[_View], per_s: float) -> Iterator[tuple[_View, NDArray[np.int64], Floats, Floats]]:
+def _expected(views: list[View], per_s: float) -> Iterator[tuple[View, NDArray[np.int64], Floats, Floats]]:
     """Of each lead, the columns of its strip that are in complexes, and where the other leads have it there, give or
     take a deviation: mm."""
     zero_mm = [view.zero_mm(per_s) for view in views]
@@ -318,9 +266,3 @@ def _leaves(read: RowRead, at: NDArray[np.int64]) -> Flags:
     y_px = read.strip.rows_px(read.y_mm[at])
     edge = _EDGE_MM * read.strip.px_per_mm
     return np.asarray((y_px < edge) | (y_px > len(read.log_p) - edge), np.bool_)
-
-
-def _slow(y: Floats, width: int) -> Floats:
-    """(n,) running median of y over about ``width`` places."""
-    thin = median_filter(y[::_THINNED], width // _THINNED | 1, mode="nearest")
-    return np.asarray(np.interp(np.arange(len(y)), np.arange(0, len(y), _THINNED), thin))

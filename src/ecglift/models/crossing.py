@@ -2,8 +2,7 @@
 
 The trace network sees one row at a time. Where complexes of several rows cross, each stroke may be any of theirs, and
 what tells them apart stands in the other rows: what they say is theirs, what is left of the ink then, and what leads
-that are seen at the same time make likely. The network reads one row with all that beside it, and all rows once more
-with what they said.
+that are seen at the same time make likely. The network reads one row with all that beside it.
 """
 
 from __future__ import annotations
@@ -25,14 +24,12 @@ POOLED_PX: Final = 2
 ROWS: Final = STRIP_PX // POOLED_PX
 """Rows of the strip that are taken together, and how many are left: four a millimetre."""
 
-CHANNELS: Final = 7
-"""The row's chances as the trace network has them, and as they are now; what the rows above and below say is theirs;
-ink; how well a height goes with the other leads; and how far it is from the row's zero line."""
+CHANNELS: Final = 6
+"""The row's chances as the trace network has them; what the rows above and below say is theirs; ink; how well a height
+goes with the other leads; and how far it is from the row's zero line."""
 
 WIDTH_MULTIPLE: Final = 16
 """Columns of a piece, eight a millimetre, are padded to this: the network halves them four times."""
-
-PASSES: Final = 2
 
 _LEAST: Final = 1e-4
 _FAR_MM: Final = 16.0
@@ -92,22 +89,23 @@ def away_of(heights_mm: NDArray[np.float64], zero_mm: NDArray[np.float64]) -> Ma
     return np.clip((heights_mm[:, None] - zero_mm) / _FAR_MM, -2.0, 2.0).astype(np.float32)
 
 
-def seen(parts: Sequence[Part], current: Sequence[Map], asked: Sequence[int]) -> Map:
-    """(asked, CHANNELS, ROWS, w) what the network sees of the rows ``asked`` among ``parts``, from top to bottom, whose
-    chances are ``current`` now."""
+def seen(parts: Sequence[Part], asked: Sequence[int]) -> Map:
+    """(asked, CHANNELS, ROWS, w) what the network sees of the rows ``asked`` among ``parts``, from top to bottom."""
     first = min(part.top for part in parts)
     last = max(part.top for part in parts) + ROWS
-    sums = np.zeros((len(parts) + 1, last - first, current[0].shape[1]), np.float32)
-    for k, (part, chances) in enumerate(zip(parts, current, strict=True)):
+    shape = parts[0].chances.shape
+    sums = np.zeros((len(parts) + 1, last - first, shape[1]), np.float32)
+    for k, part in enumerate(parts):
         sums[k + 1] = sums[k]
-        sums[k + 1, part.top - first : part.top - first + ROWS] += chances
-    out = np.empty((len(asked), CHANNELS, *current[0].shape), np.float32)
+        sums[k + 1, part.top - first : part.top - first + ROWS] += part.chances
+    out = np.empty((len(asked), CHANNELS, *shape), np.float32)
     for channels, k in zip(out, asked, strict=True):
         part = parts[k]
         there = slice(part.top - first, part.top - first + ROWS)
-        channels[0], channels[1] = _scaled(part.chances), _scaled(current[k])
-        channels[2], channels[3] = _scaled(sums[k, there]), _scaled(sums[-1, there] - sums[k + 1, there])
-        channels[4], channels[5], channels[6] = part.ink, part.fit, part.away
+        above, below = sums[k, there], sums[-1, there] - sums[k + 1, there]
+        for channel, chances in zip(channels, (part.chances, above, below), strict=False):
+            channel[:] = _scaled(chances)
+        channels[3], channels[4], channels[5] = part.ink, part.fit, part.away
     return out
 
 
@@ -115,23 +113,11 @@ def _scaled(chances: Map) -> Map:
     return np.asarray(0.5 * np.log10(np.maximum(chances, 0) + _LEAST) + 1, np.float32)
 
 
-def told(model: Any, parts: Sequence[Part], asked: Sequence[int], passes: int = PASSES) -> list[Map]:
-    """(ROWS, 2·w) chances of each row ``asked``, in every of the strip's columns, by the network ``model``."""
-    current = [part.chances for part in parts]
-    width = current[0].shape[1]
+def told(model: Any, parts: Sequence[Part], asked: Sequence[int]) -> Map:
+    """(asked, ROWS, 2·w) chances of each row ``asked``, in every of the strip's columns, by the network ``model``."""
+    width = parts[0].chances.shape[1]
     pad = -width % WIDTH_MULTIPLE
-    answers: list[Map] = []
-    for _ in range(passes):
-        shown = np.pad(seen(parts, current, asked), ((0, 0), (0, 0), (0, 0), (0, pad)), mode="edge")
-        logits = model.run({"seen": shown})["line"][:, :, : COLUMNS_PER_PX * width]
-        p = np.exp(logits - logits.max(axis=1, keepdims=True))
-        answers = list(np.asarray(p / p.sum(axis=1, keepdims=True), np.float32))
-        for k, answer in zip(asked, answers, strict=True):
-            current[k] = claimed_anew(parts[k], answer)
-    return answers
-
-
-def claimed_anew(part: Part, answer: Map) -> Map:
-    """The chances (ROWS, w) that a row claims with its ``answer`` (ROWS, 2·w): none beyond its ends."""
-    columns = answer.reshape(ROWS, -1, COLUMNS_PER_PX).mean(axis=2)
-    return np.asarray(part.chances.any(axis=0) * columns, np.float32)
+    shown = np.pad(seen(parts, asked), ((0, 0), (0, 0), (0, 0), (0, pad)), mode="edge")
+    logits = model.run({"seen": shown})["line"][:, :, : COLUMNS_PER_PX * width]
+    p = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(p / p.sum(axis=1, keepdims=True), np.float32)

@@ -27,12 +27,10 @@ from torch.nn import functional as F
 from ecglift.crossings import Piece, claimed, lattice_corner, pieces_in_doubt, what_others_say
 from ecglift.models.crossing import (
     CHANNELS,
-    PASSES,
     POOLED_PX,
     ROWS,
     Part,
     away_of,
-    claimed_anew,
     fit_of,
     ink_of,
     seen,
@@ -135,7 +133,7 @@ class CrossingNetwork(nn.Module):  # type: ignore[misc]
         out = self.last(x).reshape(n, 4, 4, rows // 4, width // 2).permute(0, 3, 1, 4, 2)
         logits = out.reshape(n, rows, 2 * width)
         # From what is known already, on: a scaled logarithm of the row's chances.
-        return logits + (4.6 * (shown[:, 1] - 1)).repeat_interleave(COLUMNS_PER_PX, dim=2)
+        return logits + (4.6 * (shown[:, 0] - 1)).repeat_interleave(COLUMNS_PER_PX, dim=2)
 
 
 def crossed(page: Page) -> float:
@@ -304,23 +302,12 @@ def line_loss(logits: Tensor, true: Tensor, sigma: float) -> tuple[Tensor, Tenso
     return (entropy * inside).sum() / n, (error * inside).sum() / n
 
 
-def all_passes(model: nn.Module, examples: Sequence[Example], autocast: Any) -> tuple[list[Tensor], Tensor]:
-    """Logits of all passes, (rows, ROWS, 2·w), of all asked rows in turn, and the true rows."""
-    current = [[part.chances for part in one.parts] for one in examples]
-    true = torch.from_numpy(np.concatenate([one.true for one in examples]).astype(np.float32))
-    out: list[Tensor] = []
-    for _ in range(PASSES):
-        if out:
-            answers = iter(out[-1].detach().softmax(1).numpy())
-            for one, now in zip(examples, current, strict=True):
-                for j in one.asked:
-                    now[j] = claimed_anew(one.parts[j], next(answers))
-        shown = torch.from_numpy(
-            np.concatenate([seen(one.parts, now, one.asked) for one, now in zip(examples, current, strict=True)])
-        )
-        with autocast():
-            out.append(model(shown.to(memory_format=torch.channels_last)).float())
-    return out, true
+def answers(model: nn.Module, examples: Sequence[Example], autocast: Any) -> tuple[Tensor, Tensor]:
+    """Logits (rows, ROWS, 2·w) of all asked rows in turn, and the true rows."""
+    shown = torch.from_numpy(np.concatenate([seen(one.parts, one.asked) for one in examples]))
+    with autocast():
+        logits = model(shown.to(memory_format=torch.channels_last)).float()
+    return logits, torch.from_numpy(np.concatenate([one.true for one in examples]).astype(np.float32))
 
 
 class Store:
@@ -369,9 +356,8 @@ def train(store: Store, held: Store, out: Path, recipe: Recipe, start: Path | No
         examples: list[Example] = []
         while sum(len(one.asked) for one in examples) < recipe.batch:
             examples.append(example(store.arrays(int(rng.choice(len(store), p=store.chances))), rng, recipe.unsaid))
-        passes, true = all_passes(model, examples, autocast)
-        losses = [line_loss(logits, true, recipe.sigma) for logits in passes]
-        loss = sum(entropy + recipe.decoded * error for entropy, error in losses)
+        entropy, error = line_loss(*answers(model, examples, autocast), recipe.sigma)
+        loss = entropy + recipe.decoded * error
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         size = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -382,17 +368,13 @@ def train(store: Store, held: Store, out: Path, recipe: Recipe, start: Path | No
         if step % 300 == 0:
             torch.save(average.weights, out / "checkpoint.pt")
         if step % 25 == 0:
-            values = {
-                f"{name}{k + 1}": round(v.item(), 3)
-                for k, pair in enumerate(losses)
-                for name, v in zip(("entropy", "mm"), pair, strict=True)
-            }
+            values = {"entropy": round(entropy.item(), 3), "mm": round(error.item(), 3)}
             print(json.dumps({"step": step, "minutes": round(done * recipe.minutes, 1), **values}), flush=True)
     model.load_state_dict(average.weights)
     model.eval()
     scores = {"steps": float(step), "pieces": float(len(store)), **validate(model, held, recipe)}
     torch.save(model.state_dict(), out / "checkpoint.pt")
-    shown = seen((one := example(held.arrays(0))).parts, [p.chances for p in one.parts], one.asked)
+    shown = seen((one := example(held.arrays(0))).parts, one.asked)
     export(model, shown, out / "model.onnx")
     summary = {"recipe": asdict(recipe), "validation": scores}
     (out / "training.json").write_text(json.dumps(summary, indent=2) + "\n")
@@ -401,26 +383,23 @@ def train(store: Store, held: Store, out: Path, recipe: Recipe, start: Path | No
 
 
 def validate(model: nn.Module, held: Store, recipe: Recipe, most: int = 400) -> dict[str, float]:
-    """Over pieces held out: root mean square, mm, of the distribution's middle by the trace network and after each
-    pass, and the cross-entropies."""
-    sums, n = np.zeros((3, 2)), 0
+    """Over pieces held out: root mean square, mm, of the distribution's middle by the trace network and by this one,
+    and the cross-entropies."""
+    sums, n = np.zeros((2, 2)), 0
     with torch.no_grad():
         for k in np.linspace(0, len(held) - 1, min(most, len(held))).astype(int):
             one = example(held.arrays(int(k)))
-            passes, true = all_passes(model, [one], partial(torch.autocast, "cpu", enabled=False))
+            after, true = answers(model, [one], partial(torch.autocast, "cpu", enabled=False))
             before = torch.log(torch.from_numpy(np.stack([one.parts[j].chances for j in one.asked])) + 1e-6)
-            for values, logits in zip(sums, [before.repeat_interleave(2, dim=2), *passes], strict=True):
+            inside = torch.isfinite(true) & (true > 0) & (true < ROWS - 1)
+            count = int(inside.sum())
+            for values, logits in zip(sums, (before.repeat_interleave(2, dim=2), after), strict=True):
                 entropy, _ = line_loss(logits, true, recipe.sigma)
-                inside = torch.isfinite(true) & (true > 0) & (true < ROWS - 1)
                 middle = (logits.softmax(1) * torch.arange(ROWS)[None, :, None]).sum(1)
-                count = int(inside.sum())
                 values += [entropy.item() * count, float((((middle - true) / 4)[inside] ** 2).sum())]
             n += count
-    (e0, s0), (e1, s1), (e2, s2) = sums / max(n, 1)
-    return {
-        "entropy_before": e0, "entropy_1": e1, "entropy_2": e2,
-        "mm_before": s0**0.5, "mm_1": s1**0.5, "mm_2": s2**0.5,
-    }  # fmt: skip
+    (e0, s0), (e1, s1) = sums / max(n, 1)
+    return {"entropy_before": e0, "entropy": e1, "mm_before": s0**0.5, "mm": s1**0.5}
 
 
 def export(model: nn.Module, example: NDArray[np.float32], path: Path) -> float:

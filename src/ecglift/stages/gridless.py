@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecglift.geometry import PageMap, apply_homography
+from ecglift.lattice.outline import as_rectangle, sheet_outline
 from ecglift.lattice.search import paper_box
 from ecglift.paper import GAINS_MM_MV, TEMPLATES, Layout
 from ecglift.problem import StageError, fail
@@ -65,6 +66,8 @@ _SEVERAL: Final = 3
 that it is off by more than the second it is no fax."""
 
 _ROUNDS: Final = 3
+_SURE: Final = 0.8
+"""How often a guess is corrected, and the merit of one that is as good as any."""
 
 _VIEW_ROUNDS: Final = 3
 _LINE_ROUNDS: Final = 2
@@ -81,6 +84,11 @@ _ASIDE_MM: Final = 5.0
 _AGAIN_MM: Final = 0.8
 """A sheet is seen from the side where straight rows and columns want its corners moved by more than the first beyond a
 turn; what is less may be the lines' own wander. One that is known to be is straightened again to the second."""
+
+_TAPERS: Final = 0.003
+_OUTLINED: Final = 0.5
+"""A sheet whose outline is off a rectangle by more than the first, in parts of its longest side, is seen from the side:
+it is looked at as the outline has it, and if that reads as well as the second, in no other way."""
 
 Box = tuple[float, float, float, float]
 Matrix = NDArray[np.float64]
@@ -125,22 +133,9 @@ def find_scale(image: NDArray[np.uint8], read: Reader) -> FoundScale:
     """The scale of a page without a grid, (h, w, 3) uint8; StageError "grid-not-found" when no ECG is read at any
     likely one."""
     box = paper_box(image)
-    angles: dict[float, float] = {}
-    best: tuple[float, Matrix] | None = None
-    longest = max(box[2] - box[0], box[3] - box[1])
-    scales = [(longest / mm, longest / mm) for mm in _LONG_SIDES_MM]
-    if not _coloured(image):
-        scales += _FAX_PX_PER_MM
-    for scale in scales:
-        aspect = scale[1] / scale[0]
-        if aspect not in angles:
-            angles[aspect] = turn_deg(image, box, aspect)
-        guess = _flat(box, angles[aspect], *scale)
-        for merit, found in _measured(read, box, guess, standard=scale in _FAX_PX_PER_MM):
-            if best is None or merit > best[0]:
-                best = merit, found
-        if best is not None and best[0] > 0.8:
-            break
+    best = _outlined(image, read, box)
+    if best is None or best[0] < _OUTLINED:
+        best = max((one for one in (best, _lying_flat(image, read, box)) if one is not None), default=None, key=_merit)
     if best is None:
         raise fail(
             "grid-not-found",
@@ -152,6 +147,50 @@ def find_scale(image: NDArray[np.uint8], read: Reader) -> FoundScale:
     found, aside = _straight(read, box, best[1])
     page_map = PageMap(_by_lines(read, box, found))
     return FoundScale(page_map, _bounds(page_map, box), best[0], aside)
+
+
+def _merit(one: tuple[float, Matrix]) -> float:
+    return one[0]
+
+
+def _outlined(image: NDArray[np.uint8], read: Reader, box: Box) -> tuple[float, Matrix] | None:
+    """(merit, mm → px) of a sheet that is seen from the side, as its outline has it; None where there is none such."""
+    corners = sheet_outline(image)
+    if corners is None:
+        return None
+    plane, (width, height) = as_rectangle(corners)
+    longest = max(width, height)
+    if _off_flat(plane, (-width / 2, -height / 2, width / 2, height / 2)) < _TAPERS * longest:
+        return None
+    best: tuple[float, Matrix] | None = None
+    for mm in _LONG_SIDES_MM:
+        scale = longest / mm
+        for one in _measured(read, box, plane @ np.diag([scale, scale, 1.0]), aside=True):
+            best = one if best is None else max(best, one, key=_merit)
+        if best is not None and best[0] > _SURE:
+            break
+    return best
+
+
+def _lying_flat(image: NDArray[np.uint8], read: Reader, box: Box) -> tuple[float, Matrix] | None:
+    """(merit, mm → px) of a sheet that lies flat under the camera or scanner; None where nothing is read at any likely
+    scale."""
+    angles: dict[float, float] = {}
+    best: tuple[float, Matrix] | None = None
+    longest = max(box[2] - box[0], box[3] - box[1])
+    scales = [(longest / mm, longest / mm) for mm in _LONG_SIDES_MM]
+    if not _coloured(image):
+        scales += _FAX_PX_PER_MM
+    for scale in scales:
+        aspect = scale[1] / scale[0]
+        if aspect not in angles:
+            angles[aspect] = turn_deg(image, box, aspect)
+        guess = _flat(box, angles[aspect], *scale)
+        for one in _measured(read, box, guess, standard=scale in _FAX_PX_PER_MM):
+            best = one if best is None else max(best, one, key=_merit)
+        if best is not None and best[0] > _SURE:
+            break
+    return best
 
 
 def _coloured(image: NDArray[np.uint8]) -> bool:

@@ -97,8 +97,12 @@ def told_apart(reads: Sequence[RowRead], layout: Layout, model: Any = None) -> l
             there = np.repeat(parts[k].chances.any(axis=0), COLUMNS_PER_PX)[inner]
             fine[:, columns] = np.where(there, _detailed(answer[:, inner], fine[:, columns]), fine[:, columns])
             changed[row][columns] = there
-    apart = [decoded_anew(read, log_p[k], changed[k]) if k in log_p else read for k, read in enumerate(reads)]
-    return _beat_by_beat(apart, changed, layout)
+    return _beat_by_beat(_decoded(reads, log_p, changed), changed, layout)
+
+
+def _decoded(reads: Sequence[RowRead], log_p: Mapping[int, Map], changed: Mapping[int, Flags]) -> list[RowRead]:
+    """The rows' ``reads``, those with new ``log_p`` decoded anew in the columns, (n,), that were ``changed``."""
+    return [decoded_anew(read, log_p[k], changed[k]) if k in log_p else read for k, read in enumerate(reads)]
 
 
 def _beat_by_beat(reads: Sequence[RowRead], disputed: Mapping[int, Flags], layout: Layout) -> list[RowRead]:
@@ -119,18 +123,19 @@ def _beat_by_beat(reads: Sequence[RowRead], disputed: Mapping[int, Flags], layou
             if not asked:
                 continue
             chances = np.exp(view.read.log_p[:, view.where])
-            fine = log_p.setdefault(view.row, view.read.log_p.copy())
             for k in asked:
                 around = beats.around(k)
                 others = told_by_others(chances, strip.rows_px(zero), beats, k, strip.px_per_mm)
                 if others is None:
                     continue
+                if view.row not in log_p:
+                    log_p[view.row] = view.read.log_p.copy()
                 p = chances[:, around] * others
                 there = np.flatnonzero(open_[around])
                 columns = view.where.start + around.start + there
-                fine[:, columns] = np.log(np.maximum((p / p.sum(axis=0))[:, there], _LEAST))
+                log_p[view.row][:, columns] = np.log(np.maximum((p / p.sum(axis=0))[:, there], _LEAST))
                 changed[view.row][columns] = True
-    return [decoded_anew(read, log_p[k], changed[k]) if changed[k].any() else read for k, read in enumerate(reads)]
+    return _decoded(reads, log_p, changed)
 
 
 def _detailed(answer: Map, log_p: Map) -> Map:

@@ -135,7 +135,7 @@ def find_scale(image: NDArray[np.uint8], read: Reader) -> FoundScale:
     box = paper_box(image)
     best = _outlined(image, read, box)
     if best is None or best[0] < _OUTLINED:
-        best = max((one for one in (best, _lying_flat(image, read, box)) if one is not None), default=None, key=_merit)
+        best = _better(best, _lying_flat(image, read, box))
     if best is None:
         raise fail(
             "grid-not-found",
@@ -149,8 +149,11 @@ def find_scale(image: NDArray[np.uint8], read: Reader) -> FoundScale:
     return FoundScale(page_map, _bounds(page_map, box), best[0], aside)
 
 
-def _merit(one: tuple[float, Matrix]) -> float:
-    return one[0]
+def _better(one: tuple[float, Matrix] | None, other: tuple[float, Matrix] | None) -> tuple[float, Matrix] | None:
+    """Of two maps with their merits the one with the greater, the first where they are alike."""
+    if one is None or other is None:
+        return one or other
+    return other if other[0] > one[0] else one
 
 
 def _outlined(image: NDArray[np.uint8], read: Reader, box: Box) -> tuple[float, Matrix] | None:
@@ -166,7 +169,7 @@ def _outlined(image: NDArray[np.uint8], read: Reader, box: Box) -> tuple[float, 
     for mm in _LONG_SIDES_MM:
         scale = longest / mm
         for one in _measured(read, box, plane @ np.diag([scale, scale, 1.0]), aside=True):
-            best = one if best is None else max(best, one, key=_merit)
+            best = _better(best, one)
         if best is not None and best[0] > _SURE:
             break
     return best
@@ -187,7 +190,7 @@ def _lying_flat(image: NDArray[np.uint8], read: Reader, box: Box) -> tuple[float
             angles[aspect] = turn_deg(image, box, aspect)
         guess = _flat(box, angles[aspect], *scale)
         for one in _measured(read, box, guess, standard=scale in _FAX_PX_PER_MM):
-            best = one if best is None else max(best, one, key=_merit)
+            best = _better(best, one)
         if best is not None and best[0] > _SURE:
             break
     return best

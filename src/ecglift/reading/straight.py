@@ -20,7 +20,7 @@ from ecglift.models.strip import RowRead
 from ecglift.paper import Layout, Panel
 from ecglift.reading.bars import Bar, bar_at
 from ecglift.reading.columns import common_place
-from ecglift.reading.inkends import CAP, ink_ends, pen_width_mm
+from ecglift.reading.lineends import row_ends
 from ecglift.reading.runs import line_span
 
 Matrix = NDArray[np.float64]
@@ -66,6 +66,9 @@ by: on scans it is 3 at most, on photos more than 8."""
 
 _UNIT_MM: Final = 100.0
 
+_VAGUE_MM: Final = 0.2
+"""Ends that are known no better do not tell."""
+
 
 @dataclass(frozen=True)
 class RowSeen:
@@ -101,13 +104,13 @@ def widened(layout: Layout) -> Layout:
 
 def rows_seen(layout: Layout, reads: Sequence[RowRead]) -> tuple[RowSeen, ...]:
     """The rows of ``layout`` as their lines, ``reads`` in their order, show them."""
-    cap = CAP * (pen_width_mm(reads) or 0.0)
     out = []
     for row, read in zip(layout.rows(), reads, strict=True):
         x0, x1 = line_span(read)
         spans = [[panel.x0_mm, panel.x1_mm] for panel in row]
         spans[0][0], spans[-1][1] = (row[0].x0_mm if x0 is None else x0), (row[-1].x1_mm if x1 is None else x1)
-        ends = [list(found) for found in ink_ends(read, *((a, b) for a, b in spans))]
+        found = row_ends(read, [(a, b) for a, b in spans])
+        ends = [[None if end is None or end.sigma_mm > _VAGUE_MM else end.x_mm for end in pair] for pair in found]
         ends[0][0], ends[-1][1] = (None if x0 is None else ends[0][0]), (None if x1 is None else ends[-1][1])
         levels = []
         for a, b in pairwise(np.linspace(spans[0][0], spans[-1][1], _WINDOWS + 1)):
@@ -115,8 +118,7 @@ def rows_seen(layout: Layout, reads: Sequence[RowRead]) -> tuple[RowSeen, ...]:
             seen = inside & (read.presence > _SEEN)
             if inside.any() and seen.sum() > _SEEN * inside.sum():
                 levels.append(((a + b) / 2, float(np.median(read.y_mm[seen]))))
-        samples = tuple((a if a is None else a + cap, b if b is None else b - cap) for a, b in ends)
-        out.append(RowSeen(row, np.array(levels).reshape(-1, 2), samples))
+        out.append(RowSeen(row, np.array(levels).reshape(-1, 2), tuple((a, b) for a, b in ends)))
     return tuple(out)
 
 

@@ -83,9 +83,10 @@ def look_at(read: RowRead, place: Place) -> Look | None:
     scale = strip.px_per_mm / PX_PER_MM
     left = round((place.x_mm - strip.left_mm) * strip.px_per_mm - beyond * scale)
     top = round(float(strip.rows_px(np.array(y_mm))) - size / 2)
-    chance = np.exp(read.log_p) * read.presence.astype(np.float32)
-    chance = chance.reshape(len(chance), -1, COLUMNS_PER_PX).mean(axis=2)
-    rgb, chance = _cut(strip.rgb, top, left, size), _cut(chance, top, left, size)
+    rows, columns = _within(top, size, len(strip.rgb)), _within(left, size, strip.rgb.shape[1])
+    rgb = strip.rgb[rows[:, None], columns]
+    fine = COLUMNS_PER_PX * columns[:, None] + np.arange(COLUMNS_PER_PX)
+    chance = (np.exp(read.log_p[rows[:, None, None], fine]) * read.presence[fine].astype(np.float32)).mean(axis=2)
     shown = np.zeros((CHANNELS, SIDE_PX, SIDE_PX), np.float32)
     dark = np.median(rgb.reshape(-1, 3), axis=0).astype(np.float32) - rgb.astype(np.float32)
     shown[:3] = np.moveaxis(_full(dark) / np.float32(_DARK), -1, 0)
@@ -98,11 +99,9 @@ def look_at(read: RowRead, place: Place) -> Look | None:
     return Look(np.ascontiguousarray(shown), float(x_mm), place.outward)
 
 
-def _cut(values: NDArray[Any], top: int, left: int, size: int) -> NDArray[Any]:
-    """The square of ``size`` at ``top``, ``left``, whose values beyond the edge are those at it."""
-    rows = np.clip(np.arange(top, top + size), 0, values.shape[0] - 1)
-    columns = np.clip(np.arange(left, left + size), 0, values.shape[1] - 1)
-    return np.asarray(values[rows[:, None], columns[None, :]])
+def _within(first: int, size: int, most: int) -> NDArray[np.int64]:
+    """``size`` numbers from ``first`` on, those beyond 0 and ``most`` as the last before."""
+    return np.clip(np.arange(first, first + size), 0, most - 1)
 
 
 def _full(values: NDArray[Any]) -> NDArray[np.float32]:

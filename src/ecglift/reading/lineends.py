@@ -52,31 +52,36 @@ class Offset:
     place: Place
 
 
-def row_ends(
-    read: RowRead, spans_mm: Sequence[tuple[float, float]], model: Any = None
-) -> list[tuple[End | None, End | None]]:
+def row_ends(read: RowRead, spans_mm: Sequence[tuple[float, float]]) -> list[tuple[End | None, End | None]]:
     """Where the row's lines, which are thought to reach over ``spans_mm``, have their first and last samples, None
-    where that is not seen. ``model``: the network, the package's own if none is given."""
-    places = [
-        Place(x_mm, outward, 0 <= k + outward < len(spans_mm))
-        for k, span in enumerate(spans_mm)
-        for x_mm, outward in zip(span, (-1, 1), strict=True)
-    ]
-    found = find_ends(model or load("ends"), [look_at(read, place) for place in places])
+    where that is not seen."""
+    found = _seen_at(read, _places(spans_mm), None)
     return list(zip(found[::2], found[1::2], strict=True))
 
 
 def end_offsets(layout: Layout, reads: Sequence[RowRead], model: Any = None) -> list[Offset]:
-    """Of all ends of the lines of ``layout``, whose rows are ``reads``, that are seen."""
+    """Of all ends of the lines of ``layout``, whose rows are ``reads``, that are seen. ``model``: the network, the
+    package's own if none is given."""
     out = []
     for row, read in zip(layout.rows(), reads, strict=True):
-        spans = [(panel.x0_mm, panel.x1_mm) for panel in row]
-        for k, (span, found) in enumerate(zip(spans, row_ends(read, spans, model), strict=True)):
-            for x_mm, outward, end in zip(span, (-1, 1), found, strict=True):
-                if end is not None and end.sigma_mm < _VAGUE_MM:
-                    place = Place(x_mm, outward, 0 <= k + outward < len(row))
-                    out.append(Offset(end.x_mm - x_mm, end.sigma_mm, place))
+        places = _places([(panel.x0_mm, panel.x1_mm) for panel in row])
+        for place, end in zip(places, _seen_at(read, places, model), strict=True):
+            if end is not None and end.sigma_mm < _VAGUE_MM:
+                out.append(Offset(end.x_mm - place.x_mm, end.sigma_mm, place))
     return out
+
+
+def _places(spans_mm: Sequence[tuple[float, float]]) -> list[Place]:
+    """The starts and ends of a row's lines in turn."""
+    return [
+        Place(x_mm, outward, 0 <= k + outward < len(spans_mm))
+        for k, span in enumerate(spans_mm)
+        for x_mm, outward in zip(span, (-1, 1), strict=True)
+    ]
+
+
+def _seen_at(read: RowRead, places: Sequence[Place], model: Any) -> list[End | None]:
+    return find_ends(model or load("ends"), [look_at(read, place) for place in places])
 
 
 def common_shift(offsets: Sequence[Offset], sample_mm: float, known_mm: float = np.inf) -> tuple[float, float]:

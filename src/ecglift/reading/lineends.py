@@ -34,8 +34,8 @@ _SURE_MM: Final = 0.06
 """Layouts are moved where the shift is known to this."""
 
 _LINE_MM: Final = 0.01
-_ON_LINE_MM: Final = 0.005
-"""Columns that are as near to a heavy line as the first begin on it, and are known to the second."""
+"""Columns that are so near to a heavy line begin on it, and are known better than by their ends: moved a little, 180
+pages in the competition's layout had lost 0.09 dB."""
 BARRED_MM: Final = 0.02
 """How well columns are known that bars part."""
 
@@ -119,10 +119,11 @@ def on_samples(
     layout: Layout, reads: Sequence[RowRead], fs_hz: float, known_mm: float = np.inf, model: Any = None
 ) -> Layout:
     """``layout`` moved to where its lines' first and last samples are seen to stand; as it is where too little is
-    seen. ``fs_hz``: the rate at which they were printed; ``known_mm``: how far it may be off as it is."""
+    seen, or columns begin on a heavy line. ``fs_hz``: the rate at which they were printed; ``known_mm``: how far it may
+    be off as it is."""
     begin = min(panel.x0_mm for panel in layout.panels)
     if abs(begin - LARGE_SQUARE_MM * round(begin / LARGE_SQUARE_MM)) < _LINE_MM:
-        known_mm = min(known_mm, _ON_LINE_MM)
+        return layout
     shift, sigma = common_shift(end_offsets(layout, reads, model), layout.speed_mm_s / fs_hz, known_mm)
     if sigma > _SURE_MM:
         return layout

@@ -305,7 +305,6 @@ def _layout(settings: Settings, grid: Grid, sheet: Sheet) -> SheetReading:
 
 def _trace(settings: Settings, sheet: Sheet, reading: SheetReading) -> tuple[Layout, tuple[Trace, ...]]:
     from ecglift.reading.joints import at_bars
-    from ecglift.reading.lineends import BARRED_MM, on_samples
     from ecglift.reading.turn import turn_sheet
     from ecglift.stages.alignment import aligned
     from ecglift.stages.ends import placed
@@ -315,9 +314,8 @@ def _trace(settings: Settings, sheet: Sheet, reading: SheetReading) -> tuple[Lay
     reads = read_rows(upright, reading.layout, told)
     layout = reading.layout
     if not reading.told:
-        inked = aligned(placed(layout, reads, reading.pulses), reads, settings.fs_hz, reading.pulses)
-        layout = at_bars(inked, reading.bars, reads)
-        layout = on_samples(layout, reads, settings.fs_hz, BARRED_MM if layout != inked else np.inf)
+        layout = aligned(placed(layout, reads, reading.pulses), reads, settings.fs_hz, reading.pulses)
+        layout = at_bars(layout, reading.bars, reads)
     return layout, trace_rows(upright, layout, told, reads)
 
 

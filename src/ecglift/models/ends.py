@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecglift.models.strip import COLUMNS_PER_PX, RowRead
+from ecglift.sheet import SHEET_PX_PER_MM
 
 SIDE_PX: Final = 64
 """Height and width of what is seen, eight pixels a millimetre."""
@@ -24,18 +25,22 @@ OUTSIDE_PX: Final = 24
 CHANNELS: Final = 6
 """How dark it is in red, green and blue; the chance that the row's line runs there; whether it is an end or a start,
 and whether the row goes on beside it."""
-PX_PER_MM: Final = 8.0
 BINS: Final = 2 * SIDE_PX
 """Places answered for, sixteen a millimetre."""
 
 _DARK: Final = 96.0
+"""Of 255: what is so much darker than the paper around is shown as 1."""
 _KNOWN_MM: Final = 0.4
 _INSIDE_MM: Final = 0.4
 _NEAR_MM: Final = 2.0
+"""The line must be known to the first somewhere within the third; it is looked at in the height that it has the second
+inside the end."""
 _NEAR_BINS: Final = 5
 _LEAST_CHANCE: Final = 0.5
+"""An end is told where its likeliest place, and so many to both sides, have that chance."""
 _TARGET_BINS: Final = 0.7
 _SURE_BINS: Final = 0.2
+"""Deviation of the answers that the network was trained to give, and the least that is believed."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,7 @@ class End:
 @dataclass(frozen=True)
 class Look:
     """What is seen of a place: ``shown`` (CHANNELS, SIDE_PX, SIDE_PX) float32; its column c, mirrored for ends, is at
-    ``x_mm`` + ``outward`` · (OUTSIDE_PX − c) / PX_PER_MM."""
+    ``x_mm`` + ``outward`` · (OUTSIDE_PX − c) / SHEET_PX_PER_MM."""
 
     shown: NDArray[np.float32]
     x_mm: float
@@ -67,7 +72,7 @@ class Look:
 
     def column(self, x_mm: float) -> float:
         """The column at which the sheet's ``x_mm`` is seen."""
-        return OUTSIDE_PX - self.outward * (x_mm - self.x_mm) * PX_PER_MM
+        return OUTSIDE_PX - self.outward * (x_mm - self.x_mm) * SHEET_PX_PER_MM
 
 
 def look_at(read: RowRead, place: Place) -> Look | None:
@@ -78,9 +83,9 @@ def look_at(read: RowRead, place: Place) -> Look | None:
         return None
     strip = read.strip
     y_mm = float(read.y_mm[known[np.abs(away[known] + _INSIDE_MM).argmin()]])
-    size = round(SIDE_PX * strip.px_per_mm / PX_PER_MM)
+    size = round(SIDE_PX * strip.px_per_mm / SHEET_PX_PER_MM)
     beyond = OUTSIDE_PX if place.outward < 0 else SIDE_PX - 1 - OUTSIDE_PX
-    scale = strip.px_per_mm / PX_PER_MM
+    scale = strip.px_per_mm / SHEET_PX_PER_MM
     left = round((place.x_mm - strip.left_mm) * strip.px_per_mm - beyond * scale)
     top = round(float(strip.rows_px(np.array(y_mm))) - size / 2)
     rows, columns = _within(top, size, len(strip.rgb)), _within(left, size, strip.rgb.shape[1])
@@ -141,5 +146,5 @@ def find_ends(model: Any, looks: Sequence[Look | None]) -> list[End | None]:
             out.append(None)
             continue
         column, sigma = told
-        out.append(End(look.x_mm + look.outward * (OUTSIDE_PX - column) / PX_PER_MM, sigma / PX_PER_MM))
+        out.append(End(look.x_mm + look.outward * (OUTSIDE_PX - column) / SHEET_PX_PER_MM, sigma / SHEET_PX_PER_MM))
     return out

@@ -26,6 +26,7 @@ from ecglift.models.ends import BINS, CHANNELS, SIDE_PX, Place, decoded, look_at
 from ecglift.press.capture import KINDS, CaptureSettings, capture
 from ecglift.press.compose import compose
 from ecglift.press.style import competition_style, random_style
+from ecglift.sheet import SHEET_PX_PER_MM
 from ecglift.training.average import Average
 from ecglift.training.collecting import collect, held_out
 from ecglift.training.command import add_start, add_workers, parser_for, rate_at, recipe_of
@@ -234,7 +235,7 @@ def validate(model: nn.Module, held: Store, recipe: Recipe) -> dict[str, float]:
             logits = model(shown)
             losses.append(place_loss(logits, true, recipe.sigma).item() * len(true))
             found += [
-                ((told[0] - right) / 8, told[1] / 8)
+                ((told[0] - right) / SHEET_PX_PER_MM, told[1] / SHEET_PX_PER_MM)
                 for answer, right in zip(logits.numpy(), true.numpy(), strict=True)
                 if (told := decoded(answer)) is not None
             ]
